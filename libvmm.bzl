@@ -1,0 +1,49 @@
+"""Rules that every libvmm target is declared with.
+
+A library is built without exceptions and RTTI, whatever the embedder's own
+flags are. A fuzz target is one source file with LLVMFuzzerTestOneInput: with
+--config=fuzz it links libFuzzer; otherwise it is an ordinary test that replays
+its committed corpus and fixed pseudo-random inputs.
+"""
+
+_LIBRARY_COPTS = [
+    "-fno-exceptions",
+    "-fno-rtti",
+]
+
+def libvmm_cc_library(name, copts = [], **kwargs):
+    native.cc_library(
+        name = name,
+        copts = _LIBRARY_COPTS + copts,
+        **kwargs
+    )
+
+def libvmm_cc_test(name, deps = [], **kwargs):
+    """A googletest binary from name.cc."""
+    native.cc_test(
+        name = name,
+        srcs = kwargs.pop("srcs", [name + ".cc"]),
+        linkstatic = True,
+        deps = deps + [
+            "//third_party:gtest",
+            "//third_party:gtest_main",
+        ],
+        **kwargs
+    )
+
+def libvmm_cc_fuzz(name, deps = [], **kwargs):
+    """A fuzz target from name.cc; its corpus is testdata/name/."""
+    corpus = native.glob(["testdata/%s/**" % name], allow_empty = True)
+    native.cc_test(
+        name = name,
+        srcs = kwargs.pop("srcs", [name + ".cc"]),
+        data = corpus,
+        args = [native.package_name() + "/testdata/" + name],
+        linkstatic = True,
+        deps = deps + select({
+            "//:fuzz": ["//libvmm/testing:libfuzzer"],
+            "//conditions:default": ["//libvmm/testing:fuzz_replay"],
+        }),
+        tags = kwargs.pop("tags", []) + ["fuzz"],
+        **kwargs
+    )

@@ -1,0 +1,26 @@
+// SPDX-License-Identifier: Apache-2.0
+#ifndef LIBVMM_BASE_ERRNO_STATUS_H_
+#define LIBVMM_BASE_ERRNO_STATUS_H_
+
+#include "absl/status/status.h"
+#include "absl/strings/string_view.h"
+
+namespace libvmm {
+
+// A Status for a failed system call: "<what>: <errno name>: <errno text>".
+// `what` names the call and its key arguments, as in "ioctl(KVM_SET_REGS)".
+// `error` is the errno, not zero.
+//
+// The code says what the caller can do next. It is absl::ErrnoToStatusCode but
+// for the answers that mean something else when they come from KVM:
+//   ENOTTY, ENOSYS, EOPNOTSUPP -> kUnimplemented (this kernel lacks the call)
+//   ENOMEM, EMFILE, ENFILE     -> kResourceExhausted
+//   EBADF                      -> kFailedPrecondition
+// Callers that probe capabilities say themselves which one is missing.
+//
+// Cost: allocates; never on a path that a guest can drive.
+[[nodiscard]] absl::Status ErrnoStatus(int error, absl::string_view what);
+
+}  // namespace libvmm
+
+#endif  // LIBVMM_BASE_ERRNO_STATUS_H_
