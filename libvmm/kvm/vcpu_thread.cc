@@ -1,0 +1,271 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "libvmm/kvm/vcpu_thread.h"
+
+#include <pthread.h>
+#include <sys/syscall.h>
+#include <time.h>
+#include <unistd.h>
+
+#include <atomic>
+#include <cerrno>
+#include <cstring>
+#include <utility>
+
+#include "absl/base/optimization.h"
+#include "absl/strings/str_cat.h"
+#include "libvmm/base/check.h"
+#include "libvmm/base/errno_status.h"
+#include "libvmm/base/status_macros.h"
+#include "libvmm/kvm/abi.h"
+#include "libvmm/kvm/kick_state.h"
+
+namespace libvmm {
+namespace internal {
+
+struct ThreadState {
+  ~ThreadState();
+
+  absl::Status MakeTimer();
+  absl::Status SetTimer(absl::Duration after);
+
+  int signal = 0;
+  pid_t tid = 0;
+#ifndef NDEBUG
+  pthread_t owner{};
+#endif
+  std::optional<timer_t> timer;
+
+  // Shared with this thread's own signal handler, hence atomic.
+  std::atomic<KickState*> current{nullptr};
+  std::atomic<bool> expired{false};
+
+  bool deadline_alive = false;
+  bool timer_armed = false;
+  bool count_exits = false;
+  uint64_t exits_left = 0;
+};
+
+absl::Status ThreadState::MakeTimer() {
+  if (timer.has_value()) return absl::OkStatus();
+  sigevent event{};
+  event.sigev_notify = SIGEV_THREAD_ID;
+  event.sigev_signo = signal;
+  event.sigev_value.sival_ptr = this;
+#ifdef sigev_notify_thread_id
+  event.sigev_notify_thread_id = tid;
+#else
+  event._sigev_un._tid = tid;
+#endif
+  timer_t id;
+  if (::timer_create(CLOCK_MONOTONIC, &event, &id) != 0) {
+    const int error = errno;
+    // EAGAIN: the limit on queued signals, which timers count against.
+    return error == EAGAIN
+               ? absl::ResourceExhaustedError(
+                     "timer_create: EAGAIN: too many timers (RLIMIT_SIGPENDING)")
+               : ErrnoStatus(error, "timer_create(CLOCK_MONOTONIC)");
+  }
+  timer = id;
+  return absl::OkStatus();
+}
+
+absl::Status ThreadState::SetTimer(absl::Duration after) {
+  itimerspec spec{};
+  spec.it_value = absl::ToTimespec(after);
+  if (::timer_settime(*timer, 0, &spec, nullptr) != 0) {
+    return ErrnoStatus(errno, "timer_settime");
+  }
+  return absl::OkStatus();
+}
+
+ThreadState::~ThreadState() {
+  if (!timer.has_value()) return;
+  // A signal that the timer has queued carries this object's address: take it off
+  // the queue before the object goes.
+  sigset_t set;
+  sigset_t old;
+  ::sigemptyset(&set);
+  ::sigaddset(&set, signal);
+  ::pthread_sigmask(SIG_BLOCK, &set, &old);
+  ::timer_delete(*timer);
+  const timespec now{};
+  while (::sigtimedwait(&set, nullptr, &now) >= 0 || errno == EINTR) {
+  }
+  ::pthread_sigmask(SIG_SETMASK, &old, nullptr);
+}
+
+}  // namespace internal
+
+namespace {
+
+void KickHandler(int /*signal*/, siginfo_t* info, void* /*context*/) {
+  VcpuThread::HandleSignal(*info);
+}
+
+}  // namespace
+
+Deadline::Deadline(Deadline&& other) noexcept
+    : state_(std::exchange(other.state_, nullptr)) {}
+
+Deadline& Deadline::operator=(Deadline&& other) noexcept {
+  if (this != &other) {
+    End();
+    state_ = std::exchange(other.state_, nullptr);
+  }
+  return *this;
+}
+
+Deadline::~Deadline() { End(); }
+
+void Deadline::End() {
+  if (state_ == nullptr) return;
+  if (std::exchange(state_->timer_armed, false)) {
+    state_->SetTimer(absl::ZeroDuration()).IgnoreError();
+  }
+  state_->deadline_alive = false;
+  state_->count_exits = false;
+  state_->expired.store(false, std::memory_order_relaxed);
+  state_ = nullptr;
+}
+
+bool Deadline::expired() const {
+  return state_->expired.load(std::memory_order_relaxed) ||
+         (state_->count_exits && state_->exits_left == 0);
+}
+
+absl::Status VcpuThread::InstallKickHandler(int signal) {
+  struct sigaction current {};
+  if (::sigaction(signal, nullptr, &current) != 0) {
+    return ErrnoStatus(errno, absl::StrCat("sigaction(", signal, ")"));
+  }
+  if ((current.sa_flags & SA_SIGINFO) != 0 &&
+      current.sa_sigaction == &KickHandler) {
+    return absl::OkStatus();
+  }
+  if ((current.sa_flags & SA_SIGINFO) != 0 ||
+      (current.sa_handler != SIG_DFL && current.sa_handler != SIG_IGN)) {
+    return absl::AlreadyExistsError(absl::StrCat(
+        "signal ", signal,
+        " has a handler already; let it call VcpuThread::HandleSignal"));
+  }
+  struct sigaction action {};
+  action.sa_sigaction = &KickHandler;
+  action.sa_flags = SA_SIGINFO | SA_RESTART;
+  ::sigemptyset(&action.sa_mask);
+  if (::sigaction(signal, &action, nullptr) != 0) {
+    return ErrnoStatus(errno, absl::StrCat("sigaction(", signal, ")"));
+  }
+  return absl::OkStatus();
+}
+
+void VcpuThread::HandleSignal(const siginfo_t& info) {
+  if (info.si_code != SI_TIMER || info.si_value.sival_ptr == nullptr) return;
+  auto& state =
+      *static_cast<internal::ThreadState*>(info.si_value.sival_ptr);
+  state.expired.store(true, std::memory_order_relaxed);
+  // The handler runs on the state's own thread, so whatever Run has stored is seen.
+  internal::KickState* const kick =
+      state.current.load(std::memory_order_relaxed);
+  if (kick != nullptr) kick->immediate_exit().store(1);
+}
+
+absl::StatusOr<VcpuThread> VcpuThread::Attach(int signal) {
+  struct sigaction action {};
+  if (::sigaction(signal, nullptr, &action) != 0 || signal == SIGKILL ||
+      signal == SIGSTOP) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("signal ", signal, " cannot be handled"));
+  }
+  if ((action.sa_flags & SA_SIGINFO) == 0 &&
+      (action.sa_handler == SIG_DFL || action.sa_handler == SIG_IGN)) {
+    return absl::FailedPreconditionError(absl::StrCat(
+        "signal ", signal,
+        " has no handler; call VcpuThread::InstallKickHandler or install one"));
+  }
+  sigset_t mask;
+  ::pthread_sigmask(SIG_SETMASK, nullptr, &mask);
+  if (::sigismember(&mask, signal) == 1) {
+    return absl::FailedPreconditionError(
+        absl::StrCat("signal ", signal, " is blocked in this thread"));
+  }
+  auto state = std::make_unique<internal::ThreadState>();
+  state->signal = signal;
+  state->tid = static_cast<pid_t>(::syscall(SYS_gettid));
+#ifndef NDEBUG
+  state->owner = ::pthread_self();
+#endif
+  return VcpuThread(std::move(state));
+}
+
+VcpuThread::VcpuThread(std::unique_ptr<internal::ThreadState> state)
+    : state_(std::move(state)) {}
+VcpuThread::VcpuThread(VcpuThread&& other) noexcept = default;
+VcpuThread& VcpuThread::operator=(VcpuThread&& other) noexcept = default;
+VcpuThread::~VcpuThread() = default;
+
+absl::StatusOr<Exit> VcpuThread::Run(Vcpu& vcpu) {
+  internal::ThreadState& state = *state_;
+#ifndef NDEBUG
+  LIBVMM_CHECK(::pthread_equal(state.owner, ::pthread_self()));
+#endif
+  if (ABSL_PREDICT_FALSE(vcpu.run_ == nullptr)) {
+    LIBVMM_RETURN_IF_ERROR(vcpu.MapRunPage());
+  }
+  internal::KickState& kick = *vcpu.kick_;
+  // First who runs, then whether anyone asked to stop. A timer that fires after
+  // `expired` was read finds `current` and sets immediate_exit; a kicker that misses
+  // `runner` has set immediate_exit before.
+  state.current.store(&kick, std::memory_order_relaxed);
+  kick.runner.store(internal::PackRunner(state.tid, state.signal),
+                    std::memory_order_relaxed);
+  kick.fence.Light();
+  const bool used_up = state.expired.load(std::memory_order_relaxed) ||
+                       (state.count_exits && state.exits_left == 0);
+  absl::StatusOr<Exit> exit =
+      ABSL_PREDICT_FALSE(used_up)
+          ? absl::StatusOr<Exit>(Exit(vcpu.run_, ExitReason::kDeadline))
+          : vcpu.Run();
+  kick.runner.store(0, std::memory_order_release);
+  state.current.store(nullptr, std::memory_order_relaxed);
+  if (state.count_exits && state.exits_left != 0) --state.exits_left;
+  if (ABSL_PREDICT_FALSE(exit.ok() &&
+                         exit->reason() == ExitReason::kInterrupted) &&
+      state.expired.load(std::memory_order_relaxed)) {
+    return Exit(vcpu.run_, ExitReason::kDeadline);
+  }
+  return exit;
+}
+
+absl::StatusOr<Deadline> VcpuThread::StartDeadline(
+    const DeadlineOptions& options) {
+  internal::ThreadState& state = *state_;
+  if (state.deadline_alive) {
+    return absl::FailedPreconditionError(
+        "StartDeadline: this thread has a deadline already");
+  }
+  if (!options.after.has_value() && !options.exits.has_value()) {
+    return absl::InvalidArgumentError(
+        "DeadlineOptions: neither after nor exits is set");
+  }
+  if (options.after.has_value() &&
+      *options.after == absl::InfiniteDuration()) {
+    return absl::InvalidArgumentError("DeadlineOptions: after is infinite");
+  }
+  // A late signal of the deadline before may have left its mark.
+  state.expired.store(false, std::memory_order_relaxed);
+  if (options.after.has_value()) {
+    if (*options.after < absl::Nanoseconds(1)) {
+      state.expired.store(true, std::memory_order_relaxed);
+    } else {
+      LIBVMM_RETURN_IF_ERROR(state.MakeTimer());
+      LIBVMM_RETURN_IF_ERROR(state.SetTimer(*options.after));
+      state.timer_armed = true;
+    }
+  }
+  state.count_exits = options.exits.has_value();
+  state.exits_left = options.exits.value_or(0);
+  state.deadline_alive = true;
+  return Deadline(&state);
+}
+
+}  // namespace libvmm

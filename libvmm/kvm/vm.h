@@ -1,0 +1,85 @@
+// SPDX-License-Identifier: Apache-2.0
+#ifndef LIBVMM_KVM_VM_H_
+#define LIBVMM_KVM_VM_H_
+
+#include <cstddef>
+#include <memory>
+#include <utility>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "libvmm/base/unique_fd.h"
+#include "libvmm/kvm/kvm.h"
+
+struct kvm_enable_cap;
+
+namespace libvmm {
+
+// A VM's descriptor, shared by the Vm and by the objects that must still reach the
+// VM when they end (a memory slot deletes itself, an irqfd deassigns itself). The
+// number stays open, and so nobody else's, until the last of them is gone: they
+// may die in any order.
+//
+// Thread-safety: immutable.
+class VmFd {
+ public:
+  VmFd(UniqueFd fd, size_t vcpu_mmap_size)
+      : fd_(std::move(fd)), vcpu_mmap_size_(vcpu_mmap_size) {}
+
+  [[nodiscard]] int get() const { return fd_.get(); }
+  // Kvm::vcpu_mmap_size of the system object that made the VM.
+  [[nodiscard]] size_t vcpu_mmap_size() const { return vcpu_mmap_size_; }
+
+ private:
+  UniqueFd fd_;
+  size_t vcpu_mmap_size_;
+};
+
+struct VmOptions {
+  // Machine type as KVM_CREATE_VM takes it: 0, or on x86 one of the types in
+  // KVM_CAP_VM_TYPES (software-protected, SEV, TDX).
+  unsigned long type = 0;
+};
+
+// A virtual machine (KVM_CREATE_VM): an address space, vCPUs and, if asked for, an
+// in-kernel interrupt controller. This class is the descriptor and no more; memory
+// slots, irqfds, routing, clock and the rest are objects of their own that take a
+// Vm (see the headers beside this one).
+//
+// Thread-safety: thread-safe; the kernel serialises what it must.
+// Ownership: move-only. The kernel frees the VM when the Vm, every Vcpu and every
+//     object made from it are gone.
+// Errors: see Create. After fork() the child cannot use it (EIO, kDataLoss).
+// Cost: creation and destruction take some hundreds of microseconds in the kernel.
+class Vm {
+ public:
+  // kInvalidArgument when the kernel does not offer `options.type`;
+  // kResourceExhausted without memory or descriptors. A signal that interrupts the
+  // kernel's set-up is retried.
+  static absl::StatusOr<Vm> Create(const Kvm& kvm, const VmOptions& options = {});
+
+  [[nodiscard]] int fd() const { return fd_->get(); }
+  [[nodiscard]] const std::shared_ptr<const VmFd>& shared_fd() const {
+    return fd_;
+  }
+
+  // KVM_CHECK_EXTENSION on the VM: the value of a KVM_CAP_ number for this VM; 0
+  // means absent. It can differ from the system's answer (X2APIC_API, XSAVE2, guest
+  // memory).
+  // Cost: one system call.
+  [[nodiscard]] int CheckExtension(unsigned capability) const;
+
+  // KVM_ENABLE_CAP: switches an opt-in capability on for the whole VM. `cap.flags`
+  // must be zero. Most must precede the first vCPU. kInvalidArgument is the
+  // kernel's answer both to a capability it cannot enable and to bad arguments.
+  absl::Status EnableCap(const kvm_enable_cap& cap) const;
+
+ private:
+  explicit Vm(std::shared_ptr<const VmFd> fd) : fd_(std::move(fd)) {}
+
+  std::shared_ptr<const VmFd> fd_;
+};
+
+}  // namespace libvmm
+
+#endif  // LIBVMM_KVM_VM_H_
