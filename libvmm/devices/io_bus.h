@@ -8,32 +8,18 @@
 #include "absl/status/statusor.h"
 #include "libvmm/devices/io_cursor.h"
 #include "libvmm/devices/io_device.h"
+#include "libvmm/devices/io_range.h"
 #include "libvmm/devices/io_registration.h"
 
 namespace libvmm {
-
-// The addresses a bus decodes.
-enum class AddressSpace : uint8_t {
-  kPio,   // x86 I/O ports, 0 to 0xffff.
-  kMmio,  // Guest-physical addresses, 64 bits.
-};
-
-// `size` addresses from `base` on. On a bus: at least one, all inside the
-// space.
-struct IoRange {
-  uint64_t base = 0;
-  uint64_t size = 0;
-
-  friend constexpr bool operator==(const IoRange&, const IoRange&) = default;
-};
 
 // The map from the addresses of one space to the devices that answer there. A
 // VM has two: one for ports and one for MMIO.
 //
 //   IoBus ports(AddressSpace::kPio);
-//   ASSIGN(IoRegistration com1, ports.Register({0x3f8, 8}, uart));
-//   IoCursor cursor = ports.MakeCursor();     // on each vCPU thread
-//   cursor.Write(0x3f8, data);                // Uart::Write(0, data)
+//   absl::StatusOr<IoRegistration> com1 = ports.Register({0x3f8, 8}, uart);
+//   IoCursor cursor = ports.MakeCursor();  // One for each vCPU thread.
+//   cursor.Write(0x3f8, data);             // Calls uart.Write(0, data).
 //
 // The bus decodes whole accesses: one that does not lie inside a single range
 // goes to the default device if there is one, and is kUnclaimed otherwise.

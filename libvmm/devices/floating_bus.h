@@ -1,0 +1,32 @@
+// SPDX-License-Identifier: Apache-2.0
+#ifndef LIBVMM_DEVICES_FLOATING_BUS_H_
+#define LIBVMM_DEVICES_FLOATING_BUS_H_
+
+#include <algorithm>
+#include <cstddef>
+#include <cstdint>
+#include <span>
+
+#include "libvmm/devices/io_device.h"
+
+namespace libvmm {
+
+// Addresses with nothing behind them, as a PC shows them: pulled-up data lines
+// read all ones, writes go nowhere. Meant as the default device of a bus.
+//
+// Thread-safety: immutable; any number of threads, any number of buses.
+// Errors: none.
+class FloatingBus final : public IoDevice {
+ public:
+  IoResult Read(uint64_t, std::span<std::byte> data) override {
+    std::ranges::fill(data, std::byte{0xff});
+    return IoResult::kDone;
+  }
+  IoResult Write(uint64_t, std::span<const std::byte>) override {
+    return IoResult::kDone;
+  }
+};
+
+}  // namespace libvmm
+
+#endif  // LIBVMM_DEVICES_FLOATING_BUS_H_

@@ -1,0 +1,133 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "libvmm/devices/internal/io_table.h"
+
+#include <algorithm>
+#include <utility>
+
+namespace libvmm::internal {
+namespace {
+
+// A bucket with more entries than this is cut again.
+constexpr size_t kCrowded = 4;
+// Levels of grids below the first: a PC's memory map has clusters (the hole
+// below 4 GiB, the 64-bit window), and clusters of clusters are an oddity.
+constexpr int kDeepestCut = 1;
+
+constexpr uint64_t kPortMask = 0xffff;
+
+}  // namespace
+
+IoTable::IoTable(AddressSpace space, std::vector<IoTableEntry> entries,
+                 const IoTableEntry& fallback)
+    : space_(space), entries_(std::move(entries)), fallback_(fallback) {
+  const bool empty = entries_.empty();
+  entries_.emplace_back();
+  if (space_ == AddressSpace::kPio) {
+    IndexPorts();
+  } else if (!empty) {
+    IndexMemory();
+  }
+}
+
+const IoTableEntry* IoTable::FindPort(uint64_t address) const {
+  if (address > kPortMask) return &entries_.back();
+  const PortBlock& block = blocks_[block_of_[address / kBlockPorts]];
+  return &entries_[block[address % kBlockPorts]];
+}
+
+const IoTableEntry* IoTable::FindMemory(uint64_t address) const {
+  if (grids_.empty()) return &entries_.back();
+  const Grid* grid = grids_.data();
+  const Start* start;
+  for (;;) {
+    const uint64_t bucket = (address - grid->origin) >> grid->shift;
+    if (bucket >= grid->count) return &entries_.back();
+    start = &starts_[grid->first + bucket];
+    if (start->grid == 0) break;
+    grid = &grids_[start->grid];
+  }
+  // The first entry that ends at or after `address`.
+  const IoTableEntry* entry = &entries_[start[0].entry];
+  for (size_t rest = start[1].entry - start[0].entry; rest > 0;) {
+    const size_t half = rest / 2;
+    const bool before = entry[half].last() < address;
+    entry += before ? half + 1 : 0;
+    rest = before ? rest - half - 1 : half;
+  }
+  return entry;
+}
+
+void IoTable::IndexPorts() {
+  // A port that no entry claims names entry 0, which then refuses it.
+  blocks_.emplace_back();
+  for (size_t i = 0; i + 1 < entries_.size(); ++i) {
+    uint64_t port = entries_[i].base;
+    for (uint64_t left = entries_[i].size; left > 0;) {
+      uint16_t& block = block_of_[port / kBlockPorts];
+      if (block == 0) {
+        block = static_cast<uint16_t>(blocks_.size());
+        blocks_.emplace_back();
+      }
+      const uint64_t first = port % kBlockPorts;
+      const uint64_t count = std::min(left, kBlockPorts - first);
+      std::fill_n(blocks_[block].begin() + first, count,
+                  static_cast<uint16_t>(i));
+      port += count;
+      left -= count;
+    }
+  }
+}
+
+void IoTable::IndexMemory() {
+  const size_t end = entries_.size() - 1;
+  starts_.reserve(2 * end + 1);
+  AddGrid({.begin = 0,
+           .end = end,
+           .from = entries_[0].base,
+           .to = entries_[end - 1].last()},
+          kDeepestCut);
+}
+
+uint32_t IoTable::AddGrid(const Cut& cut, int depth) {
+  // The smallest bucket that gives at most two buckets for each entry.
+  const uint64_t spread = cut.to - cut.from;
+  const uint64_t buckets = 2 * (cut.end - cut.begin);
+  uint32_t shift = 0;
+  while ((spread >> shift) >= buckets) ++shift;
+
+  const auto index = static_cast<uint32_t>(grids_.size());
+  const Grid grid{.origin = cut.from,
+                  .first = static_cast<uint32_t>(starts_.size()),
+                  .count = static_cast<uint32_t>((spread >> shift) + 1),
+                  .shift = shift};
+  grids_.push_back(grid);
+  size_t entry = cut.begin;
+  for (uint64_t i = 0; i < grid.count; ++i) {
+    while (entries_[entry].last() < grid.origin + (i << shift)) ++entry;
+    starts_.push_back({.entry = static_cast<uint32_t>(entry)});
+  }
+  starts_.push_back({.entry = static_cast<uint32_t>(cut.end - 1)});
+  if (depth == 0) return index;
+
+  for (uint64_t i = 0; i < grid.count; ++i) {
+    const size_t begin = starts_[grid.first + i].entry;
+    const size_t last = starts_[grid.first + i + 1].entry;
+    if (last - begin < kCrowded) continue;
+    const uint64_t bucket_first = grid.origin + (i << shift);
+    const uint64_t bucket_last =
+        bucket_first +
+        std::min((uint64_t{1} << shift) - 1, cut.to - bucket_first);
+    // The last one may begin behind the bucket: it only ends the search there.
+    const size_t end = entries_[last].base <= bucket_last ? last + 1 : last;
+    const Cut inner{
+        .begin = begin,
+        .end = end,
+        .from = std::max(bucket_first, entries_[begin].base),
+        .to = std::min(bucket_last, entries_[end - 1].last()),
+    };
+    starts_[grid.first + i].grid = AddGrid(inner, depth - 1);
+  }
+  return index;
+}
+
+}  // namespace libvmm::internal
