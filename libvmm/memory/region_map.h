@@ -1,0 +1,113 @@
+// SPDX-License-Identifier: Apache-2.0
+#ifndef LIBVMM_MEMORY_REGION_MAP_H_
+#define LIBVMM_MEMORY_REGION_MAP_H_
+
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <vector>
+
+#include "libvmm/base/address.h"
+#include "libvmm/memory/dirty_bitmap.h"
+#include "libvmm/memory/memory_region.h"
+
+namespace libvmm {
+
+// A MemoryRegion at its guest-physical address, as GuestMemory lists it.
+struct PlacedRegion {
+  Gpa gpa;
+  MemoryRegion region;
+  // The host's dirty pages; null while they are not tracked.
+  std::shared_ptr<DirtyBitmap> dirty;
+
+  [[nodiscard]] GpaRange range() const { return {gpa, region.size()}; }
+};
+
+namespace internal {
+
+// One published state of GuestMemory: sorted regions in the layout that lookups
+// want, together with the handles that keep them alive. One allocation:
+//
+//   RegionMap | Entry[max(count, 1)] | uint64_t first_address[count]
+//
+// An empty map has one entry of size zero, so that lookups need no test for it.
+//
+// Thread-safety: immutable.
+class RegionMap {
+ public:
+  // Regions are page aligned and not empty, so every aligned word that starts
+  // in one also ends in it.
+  struct Entry {
+    uint64_t gpa;
+    uint64_t size;
+    // `size`, or zero where nobody may write.
+    uint64_t writable_size;
+    std::byte* hva;
+    // Null while writes are not tracked.
+    DirtyBitmap* dirty;
+  };
+
+  struct Deleter {
+    void operator()(const RegionMap* map) const;
+  };
+  using Ptr = std::unique_ptr<const RegionMap, Deleter>;
+
+  // `regions` is sorted and free of overlaps.
+  static Ptr Create(std::vector<PlacedRegion> regions, uint64_t generation);
+
+  RegionMap(const RegionMap&) = delete;
+  RegionMap& operator=(const RegionMap&) = delete;
+
+  // The only entry that can hold `gpa`. Whether it does is one unsigned
+  // compare: gpa - entry.gpa < entry.size, which wraps to false below the first
+  // region.
+  [[nodiscard]] const Entry& Find(uint64_t gpa) const noexcept {
+    const Entry* const table = entries();
+    size_t count = count_;
+    if (count <= 1) [[likely]] {
+      return table[0];
+    }
+    // The last first-address that is not above `gpa`. The number of rounds
+    // depends on the count alone, and the step is a conditional move: nothing
+    // to mispredict.
+    const uint64_t* base = first_addresses_;
+    do {
+      const size_t half = count / 2;
+      const uint64_t* const middle = base + half;
+      base = *middle <= gpa ? middle : base;
+      count -= half;
+    } while (count > 1);
+    return table[base - first_addresses_];
+  }
+
+  // The entry that starts where `entry` ends, or null.
+  [[nodiscard]] const Entry* Next(const Entry& entry) const noexcept {
+    const Entry* const next = &entry + 1;
+    return next < entries() + count_ && next->gpa == entry.gpa + entry.size
+               ? next
+               : nullptr;
+  }
+
+  [[nodiscard]] const std::vector<PlacedRegion>& regions() const {
+    return regions_;
+  }
+  [[nodiscard]] uint64_t generation() const { return generation_; }
+
+ private:
+  RegionMap(std::vector<PlacedRegion> regions, uint64_t generation);
+  ~RegionMap() = default;
+
+  [[nodiscard]] const Entry* entries() const {
+    return reinterpret_cast<const Entry*>(this + 1);
+  }
+
+  size_t count_;
+  const uint64_t* first_addresses_;
+  uint64_t generation_;
+  std::vector<PlacedRegion> regions_;
+};
+
+}  // namespace internal
+}  // namespace libvmm
+
+#endif  // LIBVMM_MEMORY_REGION_MAP_H_
