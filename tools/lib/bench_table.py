@@ -83,6 +83,15 @@ def table(rows):
     return "\n".join(lines)
 
 
+def to_json(rows):
+    """An array with one row a line, six significant digits."""
+    for row in rows:
+        for field, value in row.items():
+            if isinstance(value, float):
+                row[field] = float(f"{value:.6g}")
+    return "[\n" + ",\n".join(" " + json.dumps(row) for row in rows) + "\n]\n"
+
+
 def main(arguments):
     output, *paths = arguments
     rows = [row for path in paths for row in read_rows(path)]
@@ -91,8 +100,7 @@ def main(arguments):
     print(table(rows))
     if output:
         with open(output, "w") as file:
-            json.dump(rows, file, indent=1)
-            file.write("\n")
+            file.write(to_json(rows))
 
 
 if __name__ == "__main__":

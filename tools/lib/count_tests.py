@@ -25,7 +25,8 @@ class Run:
         self.skips = []  # (reason, what)
 
     def add_case(self, label, case, log):
-        what = f"{label} {case.get('classname', '')}.{case.get('name')}"
+        suite = case.get("classname")
+        what = f"{label} {suite}.{case.get('name')}" if suite else label
         skipped = case.find("skipped")
         if case.find("failure") is not None or case.find("error") is not None:
             self.failures.append((what, log))
