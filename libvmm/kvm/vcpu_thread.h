@@ -47,10 +47,10 @@ class Deadline {
 
 struct DeadlineOptions {
   // Wall-clock time from now (CLOCK_MONOTONIC). Zero or less: expired at once.
-  std::optional<absl::Duration> after;
+  std::optional<absl::Duration> after = std::nullopt;
   // How many exits Run may return before it returns kDeadline. Interruptions
   // (kInterrupted, kKicked, kRetry) count too.
-  std::optional<uint64_t> exits;
+  std::optional<uint64_t> exits = std::nullopt;
 };
 
 // The calling thread as a place where vCPUs run: its kernel thread id, the signal
