@@ -4,10 +4,7 @@
 
 #include <atomic>
 #include <cstddef>
-#include <cstdint>
 #include <cstring>
-
-#include "libvmm/memory/guest_word.h"
 
 namespace libvmm::internal {
 
@@ -19,54 +16,35 @@ namespace libvmm::internal {
 // of using the buffer: the guest may have changed them after they were
 // validated.
 
-template <GuestWord T>
-inline void CopyWordFromGuest(std::byte* to, const std::byte* from) noexcept {
-  const T word = LoadWord<T>(from, std::memory_order_relaxed);
-  std::memcpy(to, &word, sizeof word);
+void CopyFromGuest(std::byte* to, const std::byte* from, size_t size) noexcept;
+void CopyToGuest(std::byte* to, const std::byte* from, size_t size) noexcept;
+
+// True for sizes whose copy is a few instructions in line: a descriptor, a
+// block request header. `size` is a constant after inlining, or it is no such
+// size.
+constexpr bool IsShortStruct(size_t size) {
+  return size > 8 && size <= 64 && size % 8 == 0;
 }
 
-template <GuestWord T>
-inline void CopyWordToGuest(std::byte* to, const std::byte* from) noexcept {
-  T word;
-  std::memcpy(&word, from, sizeof word);
-  StoreWord<T>(to, word, std::memory_order_relaxed);
-}
-
-inline bool IsAlignedWord(const std::byte* guest, size_t size) noexcept {
-  return (size == 1 || size == 2 || size == 4 || size == 8) &&
-         (reinterpret_cast<uintptr_t>(guest) & (size - 1)) == 0;
-}
-
-inline void CopyFromGuest(std::byte* to, const std::byte* from,
-                          size_t size) noexcept {
-  if (!IsAlignedWord(from, size)) {
-    if (size != 0) std::memcpy(to, from, size);
-  } else if (size == 8) {
-    CopyWordFromGuest<uint64_t>(to, from);
-  } else if (size == 4) {
-    CopyWordFromGuest<uint32_t>(to, from);
-  } else if (size == 2) {
-    CopyWordFromGuest<uint16_t>(to, from);
+// As CopyFromGuest and CopyToGuest, without a call where the size is a
+// constant.
+inline void CopyFromGuestInline(std::byte* to, const std::byte* from,
+                                size_t size) noexcept {
+  if (__builtin_constant_p(size) && IsShortStruct(size)) {
+    std::memcpy(to, from, size);
+    std::atomic_signal_fence(std::memory_order_seq_cst);
   } else {
-    CopyWordFromGuest<uint8_t>(to, from);
+    CopyFromGuest(to, from, size);
   }
-  std::atomic_signal_fence(std::memory_order_seq_cst);
 }
-
-inline void CopyToGuest(std::byte* to, const std::byte* from,
-                        size_t size) noexcept {
-  if (!IsAlignedWord(to, size)) {
-    if (size != 0) std::memcpy(to, from, size);
-  } else if (size == 8) {
-    CopyWordToGuest<uint64_t>(to, from);
-  } else if (size == 4) {
-    CopyWordToGuest<uint32_t>(to, from);
-  } else if (size == 2) {
-    CopyWordToGuest<uint16_t>(to, from);
+inline void CopyToGuestInline(std::byte* to, const std::byte* from,
+                              size_t size) noexcept {
+  if (__builtin_constant_p(size) && IsShortStruct(size)) {
+    std::memcpy(to, from, size);
+    std::atomic_signal_fence(std::memory_order_seq_cst);
   } else {
-    CopyWordToGuest<uint8_t>(to, from);
+    CopyToGuest(to, from, size);
   }
-  std::atomic_signal_fence(std::memory_order_seq_cst);
 }
 
 }  // namespace libvmm::internal

@@ -281,33 +281,37 @@ class GuestMemory {
 template <GuestWord T>
 inline std::optional<T> GuestMemory::Load(
     Gpa gpa, std::memory_order order) const noexcept {
+  if (!IsAligned<T>(gpa)) [[unlikely]] {
+    T value;
+    return ReadSlow(gpa, std::as_writable_bytes(std::span(&value, 1)))
+               ? std::optional(value)
+               : std::nullopt;
+  }
   const Entry& entry = map().Find(gpa.value());
   const uint64_t offset = gpa.value() - entry.gpa;
-  if (offset < entry.size && IsAligned<T>(gpa)) [[likely]] {
-    return internal::LoadWord<T>(entry.hva + offset, order);
-  }
-  if (sizeof(T) == 1 || IsAligned<T>(gpa)) return std::nullopt;
-  T value;
-  if (!ReadSlow(gpa, std::as_writable_bytes(std::span(&value, 1)))) {
+  if (offset >= entry.size) [[unlikely]] {
     return std::nullopt;
   }
-  return value;
+  return internal::LoadWord<T>(entry.hva + offset, order);
 }
 
 template <GuestWord T>
 inline bool GuestMemory::Store(Gpa gpa, T value,
                                std::memory_order order) noexcept {
+  if (!IsAligned<T>(gpa)) [[unlikely]] {
+    const T copy = value;  // Keeps `value` itself in a register.
+    return WriteSlow(gpa, std::as_bytes(std::span(&copy, 1)));
+  }
   const Entry& entry = map().Find(gpa.value());
   const uint64_t offset = gpa.value() - entry.gpa;
-  if (offset < entry.writable_size && IsAligned<T>(gpa)) [[likely]] {
-    internal::StoreWord<T>(entry.hva + offset, value, order);
-    if (entry.dirty != nullptr) [[unlikely]] {
-      entry.dirty->MarkBytes(offset, sizeof(T));
-    }
-    return true;
+  if (offset >= entry.writable_size) [[unlikely]] {
+    return false;
   }
-  if (sizeof(T) == 1 || IsAligned<T>(gpa)) return false;
-  return WriteSlow(gpa, std::as_bytes(std::span(&value, 1)));
+  internal::StoreWord<T>(entry.hva + offset, value, order);
+  if (entry.dirty != nullptr) [[unlikely]] {
+    entry.dirty->MarkBytes(offset, sizeof(T));
+  }
+  return true;
 }
 
 template <GuestWord T>
@@ -360,7 +364,7 @@ inline bool GuestMemory::Read(Gpa gpa, std::span<std::byte> to) const noexcept {
   const Entry& entry = map().Find(gpa.value());
   const uint64_t offset = gpa.value() - entry.gpa;
   if (offset < entry.size && to.size() <= entry.size - offset) [[likely]] {
-    internal::CopyFromGuest(to.data(), entry.hva + offset, to.size());
+    internal::CopyFromGuestInline(to.data(), entry.hva + offset, to.size());
     return true;
   }
   return ReadSlow(gpa, to);
@@ -372,7 +376,7 @@ inline bool GuestMemory::Write(Gpa gpa,
   const uint64_t offset = gpa.value() - entry.gpa;
   if (offset < entry.writable_size && from.size() <= entry.size - offset)
       [[likely]] {
-    internal::CopyToGuest(entry.hva + offset, from.data(), from.size());
+    internal::CopyToGuestInline(entry.hva + offset, from.data(), from.size());
     if (entry.dirty != nullptr) [[unlikely]] {
       entry.dirty->MarkBytes(offset, from.size());
     }

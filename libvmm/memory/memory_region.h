@@ -7,6 +7,7 @@
 #include <memory>
 #include <optional>
 #include <span>
+#include <utility>
 
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
@@ -155,6 +156,15 @@ class MemoryRegion {
 
   // A handle on nothing: size() is zero, data() null. No GuestMemory takes it.
   MemoryRegion() = default;
+  MemoryRegion(const MemoryRegion&) = default;
+  MemoryRegion& operator=(const MemoryRegion&) = default;
+  // The moved-from handle is as a default-constructed one.
+  MemoryRegion(MemoryRegion&& other) noexcept { Swap(other); }
+  MemoryRegion& operator=(MemoryRegion&& other) noexcept {
+    MemoryRegion(std::move(other)).Swap(*this);
+    return *this;
+  }
+  ~MemoryRegion() = default;
 
   // A part of this region that shares its mapping, for one backing at several
   // guest addresses (RAM around the 32-bit PCI hole). kInvalidArgument when it
@@ -187,7 +197,14 @@ class MemoryRegion {
  private:
   struct Backing;
 
-  explicit MemoryRegion(std::shared_ptr<const Backing> backing, bool read_only);
+  MemoryRegion(std::shared_ptr<const Backing> backing, bool read_only);
+  static MemoryRegion Make(Backing backing, bool read_only);
+  void Swap(MemoryRegion& other) noexcept {
+    std::swap(backing_, other.backing_);
+    std::swap(data_, other.data_);
+    std::swap(size_, other.size_);
+    std::swap(read_only_, other.read_only_);
+  }
 
   std::shared_ptr<const Backing> backing_;
   std::byte* data_ = nullptr;

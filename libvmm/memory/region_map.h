@@ -5,6 +5,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <memory>
+#include <span>
 #include <vector>
 
 #include "libvmm/base/address.h"
@@ -62,32 +63,24 @@ class RegionMap {
   // compare: gpa - entry.gpa < entry.size, which wraps to false below the first
   // region.
   [[nodiscard]] const Entry& Find(uint64_t gpa) const noexcept {
-    const Entry* const table = entries();
-    size_t count = count_;
-    if (count <= 1) [[likely]] {
-      return table[0];
+    if (rounds_ == 0) [[likely]] {
+      return *table();
     }
-    // The last first-address that is not above `gpa`. The number of rounds
-    // depends on the count alone, and the step is a conditional move: nothing
-    // to mispredict.
-    const uint64_t* base = first_addresses_;
-    do {
-      const size_t half = count / 2;
-      const uint64_t* const middle = base + half;
-      base = *middle <= gpa ? middle : base;
-      count -= half;
-    } while (count > 1);
-    return table[base - first_addresses_];
+    return table()[FindIndex(gpa)];
   }
 
   // The entry that starts where `entry` ends, or null.
   [[nodiscard]] const Entry* Next(const Entry& entry) const noexcept {
     const Entry* const next = &entry + 1;
-    return next < entries() + count_ && next->gpa == entry.gpa + entry.size
+    return next < table() + count_ && next->gpa == entry.gpa + entry.size
                ? next
                : nullptr;
   }
 
+  // Lowest address first; the entry of an empty map is left out.
+  [[nodiscard]] std::span<const Entry> entries() const {
+    return {table(), count_};
+  }
   [[nodiscard]] const std::vector<PlacedRegion>& regions() const {
     return regions_;
   }
@@ -97,10 +90,19 @@ class RegionMap {
   RegionMap(std::vector<PlacedRegion> regions, uint64_t generation);
   ~RegionMap() = default;
 
-  [[nodiscard]] const Entry* entries() const {
+  [[nodiscard]] const Entry* table() const {
     return reinterpret_cast<const Entry*>(this + 1);
   }
 
+  // The last first address that is not above `gpa`, or zero. Takes a number of
+  // steps that depends on the count of regions alone, and each is a conditional
+  // move: addresses that a guest picks at random mispredict nothing.
+  [[nodiscard]] size_t FindIndex(uint64_t gpa) const noexcept;
+
+  // Of two overlapping windows of 2^rounds_ addresses that cover all, the
+  // search takes one: the first, or that which starts at second_window_.
+  unsigned rounds_ = 0;
+  size_t second_window_ = 0;
   size_t count_;
   const uint64_t* first_addresses_;
   uint64_t generation_;
