@@ -16,6 +16,12 @@ absl::StatusOr<EventFd> EventFd::Create() {
   return EventFd(std::move(fd));
 }
 
+absl::StatusOr<EventFd> EventFd::Duplicate() const {
+  absl::StatusOr<UniqueFd> fd = fd_.Duplicate();
+  if (!fd.ok()) return fd.status();
+  return EventFd(*std::move(fd));
+}
+
 void EventFd::Signal() const {
   const int saved_errno = errno;
   const uint64_t one = 1;

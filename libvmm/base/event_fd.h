@@ -28,6 +28,10 @@ class EventFd {
   // another process. It is not checked, only owned.
   static EventFd Adopt(UniqueFd fd) { return EventFd(std::move(fd)); }
 
+  // A second owner of the same counter: signals go to both. kResourceExhausted at
+  // the process's descriptor limit.
+  absl::StatusOr<EventFd> Duplicate() const;
+
   // The descriptor: readable when the counter is not zero.
   [[nodiscard]] int fd() const { return fd_.get(); }
 
