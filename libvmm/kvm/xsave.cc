@@ -1,0 +1,64 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "libvmm/kvm/xsave.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "libvmm/base/status_macros.h"
+#include "libvmm/kvm/abi.h"
+#include "libvmm/kvm/capability.h"
+#include "libvmm/kvm/device_attribute.h"
+#include "libvmm/kvm/vcpu_ioctl.h"
+
+namespace libvmm {
+
+XsaveState::XsaveState(internal::FlexBlock<kvm_xsave> image, size_t size,
+                       bool has_xsave2)
+    : image_(std::move(image)), size_(size), has_xsave2_(has_xsave2) {}
+
+absl::StatusOr<XsaveState> XsaveState::Create(const Vm& vm) {
+  LIBVMM_RETURN_IF_ERROR(
+      RequireCapability(vm.fd(), LIBVMM_CAPABILITY(KVM_CAP_XSAVE)).status());
+  const int xsave2 = vm.CheckExtension(KVM_CAP_XSAVE2);
+  const size_t size = std::max(sizeof(kvm_xsave), static_cast<size_t>(xsave2));
+  return XsaveState(internal::AllocateFlexBlock<kvm_xsave>(size), size,
+                    xsave2 != 0);
+}
+
+absl::Status XsaveState::ReadFrom(Vcpu& vcpu) {
+  const IoctlRequest request =
+      has_xsave2_ ? LIBVMM_IOCTL(KVM_GET_XSAVE2) : LIBVMM_IOCTL(KVM_GET_XSAVE);
+  const absl::Status status =
+      internal::ReadVcpu(vcpu, request, image_.get()).status();
+  if (absl::IsInvalidArgument(status)) {
+    return absl::FailedPreconditionError(
+        absl::StrCat("the vCPU's state is larger than ", size_,
+                     " bytes: ", status.message()));
+  }
+  return status;
+}
+
+absl::Status XsaveState::WriteTo(Vcpu& vcpu) const {
+  return internal::WriteVcpu(vcpu, LIBVMM_IOCTL(KVM_SET_XSAVE), image_.get(),
+                             absl::StrCat(size_, " bytes"))
+      .status();
+}
+
+std::span<std::byte> XsaveState::bytes() {
+  return {reinterpret_cast<std::byte*>(image_.get()), size_};
+}
+
+std::span<const std::byte> XsaveState::bytes() const {
+  return {reinterpret_cast<const std::byte*>(image_.get()), size_};
+}
+
+absl::StatusOr<uint64_t> PermittedXsaveFeatures(int kvm_fd) {
+  LIBVMM_RETURN_IF_ERROR(
+      RequireCapability(kvm_fd, LIBVMM_CAPABILITY(KVM_CAP_SYS_ATTRIBUTES))
+          .status());
+  return GetDeviceAttributeValue<uint64_t>(
+      kvm_fd, {.group = 0, .attribute = KVM_X86_XCOMP_GUEST_SUPP});
+}
+
+}  // namespace libvmm
