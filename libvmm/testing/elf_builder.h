@@ -14,8 +14,8 @@
 
 namespace libvmm::testing {
 
-// Puts an x86-64 ELF file together byte by byte. Valid as long as the test leaves
-// it so: header() and program() give every field away for spoiling.
+// Puts an x86-64 ELF file together byte by byte. Valid as long as the test
+// leaves it so: header() and program() give every field away for spoiling.
 //
 //   ElfBuilder elf;
 //   elf.AddLoad({.gpa = Gpa(0x1000), .contents = code, .flags = PF_R | PF_X});
@@ -80,8 +80,8 @@ class ElfBuilder {
   Elf64_Ehdr& header() { return header_; }
   Elf64_Phdr& program(size_t index) { return programs_.at(index); }
 
-  // The file. A field of header() that the test has set stays; e_phoff counts as
-  // set when it is not zero.
+  // The file. A field of header() that the test has set stays; e_phoff counts
+  // as set when it is not zero.
   [[nodiscard]] std::vector<std::byte> Build() const {
     std::vector<std::byte> file = file_;
     file.resize((file.size() + 7) & ~size_t{7});
