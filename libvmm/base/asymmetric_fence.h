@@ -27,7 +27,7 @@ class AsymmetricFence {
   AsymmetricFence();
 
   void Light() const {
-    if (expedited_) {
+    if (expedited_) [[likely]] {
       std::atomic_signal_fence(std::memory_order_seq_cst);
     } else {
       FullFence();

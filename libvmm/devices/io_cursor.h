@@ -2,19 +2,20 @@
 #ifndef LIBVMM_DEVICES_IO_CURSOR_H_
 #define LIBVMM_DEVICES_IO_CURSOR_H_
 
+#include <atomic>
 #include <cstddef>
 #include <cstdint>
 #include <memory>
 #include <span>
 #include <utility>
 
+#include "libvmm/devices/internal/io_cursor_slot.h"
 #include "libvmm/devices/io_device.h"
 
 namespace libvmm {
 
 namespace internal {
 class IoBusState;
-struct IoCursorSlot;
 }  // namespace internal
 
 // What became of an access on a bus: a device's answer (the first three are
@@ -51,6 +52,7 @@ class IoCursor {
  public:
   IoCursor(IoCursor&& other) noexcept
       : state_(std::move(other.state_)),
+        epoch_(other.epoch_),
         slot_(std::exchange(other.slot_, nullptr)) {}
   IoCursor& operator=(IoCursor&& other) noexcept;
   ~IoCursor();
@@ -59,9 +61,19 @@ class IoCursor {
   // guest-physical address). An access of no bytes, or one that would wrap at
   // the end of the address space, is kUnclaimed. A moved-from cursor must not
   // be used.
-  [[nodiscard]] IoOutcome Read(uint64_t address, std::span<std::byte> data);
+  [[nodiscard]] IoOutcome Read(uint64_t address, std::span<std::byte> data) {
+    if (IoDevice* const device = EnterLast(address, data.size())) [[likely]] {
+      return Leave(device->Read(address - slot_->last.base, data));
+    }
+    return ReadAnew(address, data);
+  }
   [[nodiscard]] IoOutcome Write(uint64_t address,
-                                std::span<const std::byte> data);
+                                std::span<const std::byte> data) {
+    if (IoDevice* const device = EnterLast(address, data.size())) [[likely]] {
+      return Leave(device->Write(address - slot_->last.base, data));
+    }
+    return WriteAnew(address, data);
+  }
 
  private:
   friend class IoBus;
@@ -69,9 +81,37 @@ class IoCursor {
   IoCursor(std::shared_ptr<internal::IoBusState> state,
            internal::IoCursorSlot* slot);
 
+  // Enters the device of the last range hit, unless the access needs a lookup
+  // or this is inside a callback: then null. Leave() follows the call.
+  IoDevice* EnterLast(uint64_t address, uint64_t size) {
+    internal::IoCursorSlot& slot = *slot_;
+    if (!slot.last.Claims(address, size) ||
+        slot.inside.load(std::memory_order_relaxed) != internal::kIdle) {
+      return nullptr;
+    }
+    slot.thread.store(internal::ThisThread(), std::memory_order_relaxed);
+    slot.inside.store(slot.last.id, std::memory_order_release);
+    epoch_->fence.Light();
+    if (epoch_->generation.load(std::memory_order_acquire) != slot.generation)
+        [[unlikely]] {
+      slot.inside.store(internal::kIdle, std::memory_order_release);
+      return nullptr;
+    }
+    return slot.last.device;
+  }
+  IoOutcome Leave(IoResult result) {
+    slot_->inside.store(internal::kIdle, std::memory_order_release);
+    return static_cast<IoOutcome>(result);
+  }
+
+  // With a lookup.
+  IoOutcome ReadAnew(uint64_t address, std::span<std::byte> data);
+  IoOutcome WriteAnew(uint64_t address, std::span<const std::byte> data);
+
   void Release();
 
   std::shared_ptr<internal::IoBusState> state_;
+  const internal::IoBusEpoch* epoch_ = nullptr;
   internal::IoCursorSlot* slot_ = nullptr;
 };
 

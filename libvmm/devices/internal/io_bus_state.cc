@@ -4,7 +4,9 @@
 #include <algorithm>
 #include <chrono>
 #include <cstddef>
+#include <iterator>
 #include <limits>
+#include <span>
 #include <string>
 #include <thread>
 #include <utility>
@@ -141,7 +143,7 @@ void IoBusState::Remove(uint64_t id) {
   }
   // Outside the lock: a callback may register. Cursors made from now on see a
   // table without `id`, and listed slots live as long as this object.
-  const pthread_t self = ::pthread_self();
+  const void* const self = ThisThread();
   for (const IoCursorSlot* slot = slots; slot != nullptr; slot = slot->next) {
     for (Backoff backoff;; backoff.Pause()) {
       // Acquire: pairs with the release at a dispatch's end, so that what the
@@ -175,10 +177,10 @@ void IoBusState::Publish(std::unique_ptr<const IoTable> table) {
   const std::unique_ptr<const IoTable> old =
       std::exchange(current_, std::move(table));
   table_.store(current_.get(), std::memory_order_release);
-  generation_.store(generation_.load(std::memory_order_relaxed) + 1,
-                    std::memory_order_release);
+  generation.store(generation.load(std::memory_order_relaxed) + 1,
+                   std::memory_order_release);
   if (slots_ == nullptr) return;
-  fence_.Heavy();
+  fence.Heavy();
   for (const IoCursorSlot* slot = slots_; slot != nullptr; slot = slot->next) {
     for (Backoff backoff;
          slot->inside.load(std::memory_order_acquire) == kLookup;

@@ -7,8 +7,8 @@
 namespace libvmm::internal {
 namespace {
 
-// A bucket with more entries than this is cut again.
-constexpr size_t kCrowded = 4;
+// A bucket that touches more entries than this is cut again.
+constexpr size_t kCrowd = 2;
 // Levels of grids below the first: a PC's memory map has clusters (the hole
 // below 4 GiB, the 64-bit window), and clusters of clusters are an oddity.
 constexpr int kDeepestCut = 1;
@@ -20,39 +20,25 @@ constexpr uint64_t kPortMask = 0xffff;
 IoTable::IoTable(AddressSpace space, std::vector<IoTableEntry> entries,
                  const IoTableEntry& fallback)
     : space_(space), entries_(std::move(entries)), fallback_(fallback) {
-  const bool empty = entries_.empty();
   entries_.emplace_back();
   if (space_ == AddressSpace::kPio) {
     IndexPorts();
-  } else if (!empty) {
+  } else {
     IndexMemory();
   }
 }
 
-const IoTableEntry* IoTable::FindPort(uint64_t address) const {
-  if (address > kPortMask) return &entries_.back();
-  const PortBlock& block = blocks_[block_of_[address / kBlockPorts]];
-  return &entries_[block[address % kBlockPorts]];
-}
-
-const IoTableEntry* IoTable::FindMemory(uint64_t address) const {
-  if (grids_.empty()) return &entries_.back();
-  const Grid* grid = grids_.data();
-  const Start* start;
-  for (;;) {
-    const uint64_t bucket = (address - grid->origin) >> grid->shift;
-    if (bucket >= grid->count) return &entries_.back();
-    start = &starts_[grid->first + bucket];
-    if (start->grid == 0) break;
-    grid = &grids_[start->grid];
-  }
-  // The first entry that ends at or after `address`.
-  const IoTableEntry* entry = &entries_[start[0].entry];
-  for (size_t rest = start[1].entry - start[0].entry; rest > 0;) {
-    const size_t half = rest / 2;
-    const bool before = entry[half].last() < address;
-    entry += before ? half + 1 : 0;
-    rest = before ? rest - half - 1 : half;
+const IoTableEntry* IoTable::Search(const IoTableEntry* entry, size_t others,
+                                    uint64_t address) {
+  // The answer is entry, or one of the `others` behind it.
+  while (others > 1) {
+    const size_t half = others / 2;
+    if (entry[half].last() < address) {
+      entry += half;
+      others -= half;
+    } else {
+      others = half;
+    }
   }
   return entry;
 }
@@ -80,6 +66,10 @@ void IoTable::IndexPorts() {
 
 void IoTable::IndexMemory() {
   const size_t end = entries_.size() - 1;
+  if (end == 0) {
+    grids_.emplace_back();  // No buckets.
+    return;
+  }
   starts_.reserve(2 * end + 1);
   AddGrid({.begin = 0,
            .end = end,
@@ -112,7 +102,7 @@ uint32_t IoTable::AddGrid(const Cut& cut, int depth) {
   for (uint64_t i = 0; i < grid.count; ++i) {
     const size_t begin = starts_[grid.first + i].entry;
     const size_t last = starts_[grid.first + i + 1].entry;
-    if (last - begin < kCrowded) continue;
+    if (last - begin + 1 <= kCrowd) continue;
     const uint64_t bucket_first = grid.origin + (i << shift);
     const uint64_t bucket_last =
         bucket_first +

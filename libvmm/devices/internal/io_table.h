@@ -8,26 +8,10 @@
 #include <span>
 #include <vector>
 
-#include "libvmm/devices/io_device.h"
+#include "libvmm/devices/internal/io_table_entry.h"
 #include "libvmm/devices/io_range.h"
 
 namespace libvmm::internal {
-
-// One registered range. Half a cache line, so that a lookup touches one.
-struct alignas(32) IoTableEntry {
-  uint64_t base = 0;
-  // Zero claims nothing.
-  uint64_t size = 0;
-  uint64_t id = 0;
-  IoDevice* device = nullptr;
-
-  // True when the range holds all of `bytes` at `address`; never for no bytes.
-  [[nodiscard]] bool Claims(uint64_t address, uint64_t bytes) const {
-    const uint64_t offset = address - base;
-    return offset < size && bytes - 1 < size - offset;
-  }
-  [[nodiscard]] uint64_t last() const { return base + (size - 1); }
-};
 
 // The ranges of a bus at one moment, indexed for lookup.
 //
@@ -62,6 +46,7 @@ class IoTable {
   [[nodiscard]] const IoTableEntry& fallback() const { return fallback_; }
 
  private:
+  static constexpr uint64_t kLastPort = 0xffff;
   static constexpr uint64_t kBlockPorts = 256;
   using PortBlock = std::array<uint16_t, kBlockPorts>;
 
@@ -89,8 +74,33 @@ class IoTable {
   };
 
   // The only entry that may claim `address`; perhaps it does not.
-  [[nodiscard]] const IoTableEntry* FindPort(uint64_t address) const;
-  [[nodiscard]] const IoTableEntry* FindMemory(uint64_t address) const;
+  [[nodiscard]] const IoTableEntry* FindPort(uint64_t address) const {
+    if (address > kLastPort) [[unlikely]]
+      return &entries_.back();
+    const PortBlock& block = blocks_[block_of_[address / kBlockPorts]];
+    return &entries_[block[address % kBlockPorts]];
+  }
+  [[nodiscard]] const IoTableEntry* FindMemory(uint64_t address) const {
+    const Grid* grid = grids_.data();
+    const Start* start;
+    for (;;) {
+      const uint64_t bucket = (address - grid->origin) >> grid->shift;
+      if (bucket >= grid->count) return &entries_.back();
+      start = &starts_[grid->first + bucket];
+      if (start->grid == 0) break;
+      grid = &grids_[start->grid];
+    }
+    const IoTableEntry* entry = &entries_[start[0].entry];
+    const size_t others = start[1].entry - start[0].entry;
+    if (others > 1) [[unlikely]]
+      entry = Search(entry, others, address);
+    // One of two. Selected, not jumped to: which one is the guest's choice.
+    return entry + (entry->last() < address ? 1 : 0);
+  }
+  // The last of entry[0] to entry[others] that may end before `address`.
+  [[nodiscard]] static const IoTableEntry* Search(const IoTableEntry* entry,
+                                                  size_t others,
+                                                  uint64_t address);
 
   void IndexPorts();
   void IndexMemory();
