@@ -1,0 +1,173 @@
+// SPDX-License-Identifier: Apache-2.0
+// The harness must be able to fail: each thing that it looks for is done here
+// on purpose.
+#include "libvmm/testing/fault_injection.h"
+
+#include <sys/eventfd.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <memory>
+#include <vector>
+
+#include "gmock/gmock.h"
+#include "gtest/gtest.h"
+#include "libvmm/base/errno_status.h"
+#include "libvmm/base/event_fd.h"
+#include "libvmm/base/mapping.h"
+
+namespace libvmm::testing {
+namespace {
+
+using ::testing::Contains;
+using ::testing::Each;
+using ::testing::ElementsAre;
+using ::testing::HasSubstr;
+using ::testing::IsEmpty;
+
+absl::Status MakeEventFd() { return EventFd::Create().status(); }
+
+TEST(FaultInjectionTest, RightCodeIsFoundRight) {
+  const FaultReport report = FaultScenario("event").Run(MakeEventFd);
+  EXPECT_EQ(report.calls, 1);
+  EXPECT_EQ(report.faults, 3);  // EMFILE, ENFILE, ENOMEM
+  EXPECT_THAT(report.wrong, IsEmpty());
+}
+
+TEST(FaultInjectionTest, EveryCallIsFailedInItsTurn) {
+  const FaultReport report = FaultScenario("two").Run([] {
+    const absl::Status first = MakeEventFd();
+    return first.ok() ? MakeEventFd() : first;
+  });
+  EXPECT_EQ(report.calls, 2);
+  EXPECT_EQ(report.faults, 6);
+  EXPECT_THAT(report.wrong, IsEmpty());
+}
+
+TEST(FaultInjectionTest, AnIgnoredFaultIsWrongUnlessDeclared) {
+  const auto ignore = [] {
+    MakeEventFd().IgnoreError();
+    return absl::OkStatus();
+  };
+  EXPECT_THAT(FaultScenario("ignores").Run(ignore).wrong,
+              ElementsAre(HasSubstr("EMFILE: no error came of it"),
+                          HasSubstr("ENFILE"), HasSubstr("ENOMEM")));
+  EXPECT_THAT(FaultScenario("declared")
+                  .Survives("eventfd", {EMFILE, ENFILE}, "a test")
+                  .Run(ignore)
+                  .wrong,
+              ElementsAre(HasSubstr("ENOMEM: no error came of it")));
+  EXPECT_THAT(FaultScenario("declared")
+                  .Survives("eventfd", {}, "a test")
+                  .Run(ignore)
+                  .wrong,
+              IsEmpty());
+}
+
+TEST(FaultInjectionTest, AStaleDeclarationIsWrong) {
+  EXPECT_THAT(FaultScenario("stale")
+                  .Survives("eventfd", {}, "a test")
+                  .Run(MakeEventFd)
+                  .wrong,
+              ElementsAre(HasSubstr("is for nothing")));
+  EXPECT_THAT(FaultScenario("stale")
+                  .MaySurvive("eventfd", {}, "a test")
+                  .Run(MakeEventFd)
+                  .wrong,
+              IsEmpty());
+}
+
+TEST(FaultInjectionTest, AnErrorThatDoesNotNameTheCallIsWrong) {
+  const auto vague = [] {
+    return MakeEventFd().ok() ? absl::OkStatus()
+                              : absl::InternalError("no counter");
+  };
+  EXPECT_THAT(FaultScenario("vague").Run(vague).wrong,
+              Each(HasSubstr("does not name the call: no counter")));
+  EXPECT_THAT(
+      FaultScenario("vague").Reports("eventfd", "counter").Run(vague).wrong,
+      IsEmpty());
+}
+
+TEST(FaultInjectionTest, ALostDescriptorIsFound) {
+  std::vector<int> lost;
+  const FaultReport report = FaultScenario("loses").Run([&] {
+    const int fd = ::eventfd(0, EFD_CLOEXEC);
+    if (fd < 0) return ErrnoStatus(errno, "eventfd");
+    const absl::Status second = MakeEventFd();
+    if (second.ok()) {
+      ::close(fd);
+    } else {
+      lost.push_back(fd);
+    }
+    return second;
+  });
+  EXPECT_THAT(report.wrong, Contains(HasSubstr("[eventfd]")));
+  for (const int fd : lost) ::close(fd);
+}
+
+TEST(FaultInjectionTest, ALostMappingIsFound) {
+  const size_t size = PageSize();
+  std::vector<Mapping> lost;
+  lost.reserve(16);
+  const FaultReport report = FaultScenario("loses").Run([&]() -> absl::Status {
+    // Executable, so that it is told from sanitizers' memory by its file.
+    absl::StatusOr<Mapping> mapping =
+        Mapping::Create({.size = size,
+                         .protection = PROT_READ,
+                         .flags = MAP_SHARED,
+                         .fd = WithoutFaults([] {
+                           static const int fd =
+                               ::memfd_create("lost", MFD_CLOEXEC);
+                           return fd;
+                         })});
+    if (!mapping.ok()) return mapping.status();
+    const absl::Status second = MakeEventFd();
+    if (!second.ok()) lost.push_back(*std::move(mapping));
+    return second;
+  });
+  EXPECT_THAT(report.wrong, Contains(HasSubstr("memfd:lost")));
+}
+
+TEST(FaultInjectionTest, LostHeapIsFound) {
+  std::vector<std::unique_ptr<char[]>> lost;
+  lost.reserve(16);
+  const FaultReport report = FaultScenario("loses").Run([&] {
+    auto block = std::make_unique<char[]>(1000);
+    const absl::Status status = MakeEventFd();
+    if (!status.ok()) lost.push_back(std::move(block));
+    return status;
+  });
+  EXPECT_THAT(report.wrong, Contains(HasSubstr("the heap has")));
+}
+
+TEST(FaultInjectionTest, ADoubleCloseIsFound) {
+  const FaultReport report = FaultScenario("twice").Run([] {
+    const int fd = ::eventfd(0, EFD_CLOEXEC);
+    if (fd >= 0) ::close(fd);
+    const int error = errno;
+    ::close(fd);
+    return fd < 0 ? ErrnoStatus(error, "eventfd") : absl::OkStatus();
+  });
+  EXPECT_THAT(report.wrong,
+              Contains(HasSubstr("close of something not owned")));
+}
+
+TEST(FaultInjectionTest, CallsInWithoutFaultsAreLeftAlone) {
+  const FaultReport report = FaultScenario("setup").Run([] {
+    const absl::Status setup = WithoutFaults([] { return MakeEventFd(); });
+    return setup.ok() ? MakeEventFd() : absl::InternalError("setup failed");
+  });
+  EXPECT_EQ(report.calls, 1);
+  EXPECT_THAT(report.wrong, IsEmpty());
+}
+
+TEST(FaultInjectionTest, ABodyThatFailsByItselfIsWrong) {
+  const FaultReport report = FaultScenario("broken").Run(
+      [] { return absl::InternalError("by itself"); });
+  EXPECT_THAT(report.wrong, ElementsAre(HasSubstr("by itself")));
+}
+
+}  // namespace
+}  // namespace libvmm::testing
