@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// What a VM exit costs through libvmm (KVM_RUN, decoding, bus, device, re-entry)
-// against the same exit handled by hand around a raw KVM_RUN.
+// What a VM exit costs through libvmm (KVM_RUN, decoding, bus, device,
+// re-entry) against the same exit handled by hand around a raw KVM_RUN.
 #include <sys/ioctl.h>
 
 #include <cstring>
@@ -135,8 +135,7 @@ void BenchImmediateExit(TwinBench& bench) {
   Sides sides({0xf4});
   Vcpu& vcpu = sides.ours->vcpu();
   bench.Run(
-      "exit/immediate", kExits,
-      [&] { LIBVMM_CHECK(vcpu.Retire().ok()); },
+      "exit/immediate", kExits, [&] { LIBVMM_CHECK(vcpu.Retire().ok()); },
       [&] {
         sides.raw.run()->immediate_exit = 1;
         LIBVMM_CHECK(::ioctl(sides.raw.vcpu_fd(), KVM_RUN, 0) < 0);
@@ -157,8 +156,8 @@ void BenchThread(TwinBench& bench) {
   LIBVMM_CHECK(VcpuThread::InstallKickHandler(SIGUSR1).ok());
   absl::StatusOr<VcpuThread> thread = VcpuThread::Attach(SIGUSR1);
   LIBVMM_CHECK(thread.ok());
-  absl::StatusOr<Deadline> deadline = thread->StartDeadline(
-      {.after = absl::Hours(24), .exits = ~uint64_t{0}});
+  absl::StatusOr<Deadline> deadline =
+      thread->StartDeadline({.after = absl::Hours(24), .exits = ~uint64_t{0}});
   LIBVMM_CHECK(deadline.ok());
   bench.Run(
       "exit/pio_out/vcpu_thread", kExits,

@@ -26,9 +26,9 @@ using ::libvmm::testing::RealModeGuest;
 
 constexpr int kKicks = 100'000;
 
-// Kicks the vCPU while it runs `code` for ever, one kick after the other has been
-// answered, each after a random pause that the answering thread spends in and
-// around KVM_RUN.
+// Kicks the vCPU while it runs `code` for ever, one kick after the other has
+// been answered, each after a random pause that the answering thread spends in
+// and around KVM_RUN.
 void KickAtRandomMoments(std::initializer_list<uint8_t> code) {
   ASSERT_OK_AND_ASSIGN(RealModeGuest guest, RealModeGuest::Create(code));
   ASSERT_OK(VcpuThread::InstallKickHandler(SIGUSR1));
@@ -47,7 +47,8 @@ void KickAtRandomMoments(std::initializer_list<uint8_t> code) {
       }
       const auto start = Clock::now();
       kicker.Kick();
-      while (answered.load() == kick && !failed.load()) std::this_thread::yield();
+      while (answered.load() == kick && !failed.load())
+        std::this_thread::yield();
       microseconds.push_back(
           std::chrono::duration<double, std::micro>(Clock::now() - start)
               .count());
