@@ -76,7 +76,7 @@ class MemoryRegion {
     // host that then runs out kills the process, or for hugetlb raises SIGBUS.
     bool no_reserve = false;
     // Take pages from this NUMA node only (MPOL_BIND).
-    std::optional<int> numa_node;
+    std::optional<int> numa_node = std::nullopt;
     // Neither guest nor devices may write; the embedder fills it through
     // bytes().
     bool read_only = false;
@@ -98,7 +98,7 @@ class MemoryRegion {
     // so that no process holding fd() can make this one fault by truncating it.
     bool seal = true;
     bool prefault = false;
-    std::optional<int> numa_node;
+    std::optional<int> numa_node = std::nullopt;
     bool read_only = false;
   };
 
