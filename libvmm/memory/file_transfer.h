@@ -19,7 +19,7 @@ struct FilePosition {
   int fd = -1;
   // Bytes from the start of the file (preadv(2), pwritev(2)); nothing means the
   // descriptor's own position, as pipes and sockets need.
-  std::optional<off_t> offset;
+  std::optional<off_t> offset = std::nullopt;
 };
 
 // What became of it. A value rather than a Status, because the guest chooses

@@ -141,7 +141,7 @@ absl::Status BindToNode(const Mapping& mapping, int node) {
 
 struct PagePolicy {
   HugePages huge_pages = HugePages::kDefault;
-  std::optional<int> numa_node;
+  std::optional<int> numa_node = std::nullopt;
   bool prefault = false;
 };
 
