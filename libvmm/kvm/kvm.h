@@ -24,8 +24,8 @@ namespace libvmm {
 // Ownership: move-only; owns its descriptor and the cached CPUID.
 // Errors: Open says in a sentence what the user can do about a missing or closed
 //     device.
-// Cost: Open is about sixty short system calls (version, run-page size and one
-//     look at every capability), tens of microseconds in all.
+// Cost: Open is about 130 short system calls (version, run-page size and one look
+//     at every capability), tens of microseconds in all.
 class Kvm {
  public:
   // Opens `path` for reading and writing.
