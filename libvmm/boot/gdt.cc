@@ -6,7 +6,7 @@
 
 namespace libvmm {
 
-Gdt Gdt::LongMode(Gpa tss) {
+Gdt Gdt::LongMode(Gpa tss, uint32_t tss_size) {
   Gdt gdt;
   gdt.Add(kKernelCode32Descriptor);
   gdt.Add(kKernelCode64Descriptor);
@@ -15,7 +15,7 @@ Gdt Gdt::LongMode(Gpa tss) {
   gdt.Add(kUserDataDescriptor);
   gdt.Add(kUserCode64Descriptor);
   gdt.Add(kNullDescriptor);
-  gdt.AddTss64(tss);
+  gdt.AddTss64(tss, tss_size);
   return gdt;
 }
 
@@ -27,8 +27,8 @@ uint16_t Gdt::Add(uint64_t descriptor) {
          SelectorRpl::Of(static_cast<uint16_t>(DescriptorDpl::Get(descriptor)));
 }
 
-uint16_t Gdt::AddTss64(Gpa base) {
-  const uint16_t selector = Add(TssDescriptorLow(base));
+uint16_t Gdt::AddTss64(Gpa base, uint32_t size) {
+  const uint16_t selector = Add(TssDescriptorLow(base, size));
   Add(TssDescriptorHigh(base));
   return selector;
 }

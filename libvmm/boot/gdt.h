@@ -42,13 +42,13 @@ class Gdt {
   static constexpr uint16_t kUserData = 0x2b;
   static constexpr uint16_t kUserCode64 = 0x33;
   static constexpr uint16_t kTss = 0x40;
-  [[nodiscard]] static Gdt LongMode(Gpa tss);
+  [[nodiscard]] static Gdt LongMode(Gpa tss, uint32_t tss_size = kTssSize);
 
   // Appends a code, data or 32-bit system descriptor and returns its selector,
   // with the descriptor's DPL as RPL.
   uint16_t Add(uint64_t descriptor);
   // Appends a 64-bit task-state segment, which takes two entries.
-  uint16_t AddTss64(Gpa base);
+  uint16_t AddTss64(Gpa base, uint32_t size = kTssSize);
 
   // The table as it goes into guest memory.
   [[nodiscard]] std::span<const std::byte> bytes() const {

@@ -80,12 +80,15 @@ inline constexpr uint64_t kUserDataDescriptor =
 inline constexpr uint32_t kTssSize = 0x68;
 
 // Low 8 bytes of a busy TSS descriptor; in 32-bit mode all of it, with `base`
-// below 4 GiB. In long mode TssDescriptorHigh follows it.
-[[nodiscard]] constexpr uint64_t TssDescriptorLow(Gpa base) {
+// below 4 GiB. In long mode TssDescriptorHigh follows it. `size` is in bytes,
+// I/O bitmap included.
+[[nodiscard]] constexpr uint64_t TssDescriptorLow(Gpa base,
+                                                  uint32_t size = kTssSize) {
   return DescriptorBaseHigh::Of(base.value() >> 24) | DescriptorPresent::Of(1) |
          DescriptorType::Of(static_cast<uint64_t>(SegmentType::kTssBusy)) |
          DescriptorBaseLow::Of(base.value()) |
-         DescriptorLimitLow::Of(kTssSize - 1);
+         DescriptorLimitHigh::Of((size - 1) >> 16) |
+         DescriptorLimitLow::Of(size - 1);
 }
 [[nodiscard]] constexpr uint64_t TssDescriptorHigh(Gpa base) {
   return base.value() >> 32;
