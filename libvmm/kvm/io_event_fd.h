@@ -38,7 +38,7 @@ class IoEventFd {
     // 4), or 0 for any.
     uint32_t size = 4;
     // Only writes of this value match; without it, all. Not with size 0.
-    std::optional<uint64_t> data_match;
+    std::optional<uint64_t> data_match = std::nullopt;
   };
 
   static absl::StatusOr<IoEventFd> Create(const Vm& vm, const EventFd& event,

@@ -21,8 +21,8 @@ struct VmClockReading {
   bool tsc_stable = false;
   // Host CLOCK_REALTIME in nanoseconds and host TSC at that same moment, where
   // the kernel can tell them together.
-  std::optional<uint64_t> host_realtime;
-  std::optional<uint64_t> host_tsc;
+  std::optional<uint64_t> host_realtime = std::nullopt;
+  std::optional<uint64_t> host_tsc = std::nullopt;
 };
 
 // KVM_GET_CLOCK, with the vCPUs stopped for an exact pair with their state.
@@ -36,7 +36,7 @@ struct VmClockSetting {
   // Host CLOCK_REALTIME that belonged to `nanoseconds`: the kernel adds the
   // time that has passed since, so the guest's clock also counts the time of a
   // migration. Without it the clock goes on from `nanoseconds`.
-  std::optional<uint64_t> host_realtime;
+  std::optional<uint64_t> host_realtime = std::nullopt;
 };
 
 // KVM_SET_CLOCK. Vcpus then call KVM_KVMCLOCK_CTRL so that the guest's watchdog
