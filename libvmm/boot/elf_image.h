@@ -47,10 +47,9 @@ struct ElfSegment {
 //
 // Thread-safety: thread-compatible.
 // Ownership: a view. The bytes given to Parse must outlive it and not change.
-// Errors: kInvalidArgument for a malformed file, kUnimplemented for a
-// well-formed
-//     one of another kind. The message names the field as the gABI does, its
-//     value, and what was expected: "ELF e_phentsize is 12, expected 56".
+// Errors: kInvalidArgument for a malformed file, kUnimplemented for a sound one
+//     of another kind. The message names the field as the gABI does, its value,
+//     and what was expected: "ELF e_phentsize is 12, expected 56".
 // Cost: Parse allocates one vector of segments, at most kMaxProgramHeaders.
 class ElfImage {
  public:

@@ -15,12 +15,11 @@ namespace libvmm {
 // (W^X) when the linker kept them apart. `user` lets privilege level 3 in.
 //
 // Each mapping covers whole pages of 4 KiB, so what shares the first or last
-// page of a segment is visible with it. Segments without any permission are
-// left out.
+// page of a segment is visible with it. Segments that allow nothing are left
+// out.
 //   kInvalidArgument  gva and gpa of a segment differ within a page; two
-//   segments
-//                     share a page of gva; or a segment reaches the last page
-//                     of the address space
+//                     segments share a page of gva; or a segment reaches the
+//                     last page of the address space
 //
 // Cost: one vector.
 absl::StatusOr<std::vector<PageMapping>> ElfMappings(const ElfImage& image,

@@ -21,8 +21,8 @@ namespace libvmm {
 //
 //   Gdt gdt;
 //   const uint16_t code = gdt.Add(kKernelCode64Descriptor);
-//   memory.Write(gpa, gdt.bytes());
-//   sregs.gdt = gdt.Register(gpa);
+//   if (!memory.Write(gpa, gdt.bytes())) ...
+//   sregs.gdt = gdt.Register(gva_of_gpa);
 //   sregs.cs = *gdt.Segment(code);
 //
 // Thread-safety: thread-compatible.
@@ -33,7 +33,7 @@ class Gdt {
  public:
   Gdt() : descriptors_{kNullDescriptor} {}
 
-  // The table of LongMode guests. Linux's order is kept, so that a guest kernel
+  // The table of EnterLongMode. Linux's order is kept, so that a guest kernel
   // finds what it would have set up itself.
   static constexpr uint16_t kKernelCode32 = 0x08;
   static constexpr uint16_t kKernelCode64 = 0x10;

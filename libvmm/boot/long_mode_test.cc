@@ -329,7 +329,7 @@ TEST(LongModeTest, ImpossibleStartsChangeNothing) {
        "are not 2 or more pages of 4 KiB"},
       {"tables wrap", with(good, {Gpa(~uint64_t{0xfff}), 0x2000}), kInvalid,
        "are not 2 or more pages of 4 KiB"},
-      {"no memory", with(good, {Gpa(0xfe000), 0x8000}),
+      {"no memory", with(good, {Gpa(BootGuest::kMemorySize - 0x2000), 0x8000}),
        absl::StatusCode::kOutOfRange, "long mode tables, 20480 bytes at gpa"},
       {"too few tables", with(good, {Gpa(0x80000), 0x4000}),
        absl::StatusCode::kResourceExhausted, "page table space of 3 tables"},

@@ -45,12 +45,11 @@ struct PageMapping {
 // APM volume 2, chapter 5.3). The tables are put together on the host and
 // copied to guest memory in one piece by Write.
 //
-//   LIBVMM_ASSIGN_OR_RETURN(PageTables tables,
-//                           PageTables::Create({.space = {Gpa(0x1000),
-//                           0x8000}}));
-//   LIBVMM_RETURN_IF_ERROR(tables.Map(IdentityMapping(ram, {.writable =
-//   true}))); LIBVMM_RETURN_IF_ERROR(tables.Write(memory)); sregs.cr3 =
-//   tables.root().value();
+//   const GpaRange space{Gpa(0x1000), 0x8000};
+//   ASSIGN_OR_RETURN(PageTables tables, PageTables::Create({.space = space}));
+//   RETURN_IF_ERROR(tables.Map(IdentityMapping(ram, {.writable = true})));
+//   RETURN_IF_ERROR(tables.Write(memory));
+//   sregs.cr3 = tables.root().value();
 //
 // Each Map uses the largest pages that alignment allows. Accessed and dirty
 // bits are preset, so that the guest's walks do not write to the tables. Pages
@@ -80,8 +79,7 @@ class PageTables {
 
   // Adds a mapping. An empty one adds nothing.
   //   kInvalidArgument    unaligned; gva not canonical for 48 bits; gpa above
-  //   52
-  //                       bits; either passes the end of its space
+  //                       52 bits; either passes the end of its space
   //   kAlreadyExists      a page of the range is mapped
   //   kResourceExhausted  the space has no room for another table
   absl::Status Map(const PageMapping& mapping);

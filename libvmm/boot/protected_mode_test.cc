@@ -112,7 +112,7 @@ TEST(ProtectedModeTest, ImpossibleStartsAreRefused) {
        absl::StatusCode::kInvalidArgument,
        "below 4 GiB"},
       {"absent tables",
-       {Gpa(0x1000), Gpa(0x8000), Gpa(0xfffc0)},
+       {Gpa(0x1000), Gpa(0x8000), Gpa(BootGuest::kMemorySize - 0x40)},
        absl::StatusCode::kOutOfRange,
        "not in writable guest memory"},
   };

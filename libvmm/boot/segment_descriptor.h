@@ -21,11 +21,10 @@ using DescriptorAvailable = Field<uint64_t, 52, 52>;    // AVL: for software
 using DescriptorLimitHigh = Field<uint64_t, 51, 48>;    // limit 19:16
 using DescriptorPresent = Field<uint64_t, 47, 47>;      // P
 using DescriptorDpl = Field<uint64_t, 46, 45>;          // privilege level
-using DescriptorCodeOrData =
-    Field<uint64_t, 44, 44>;                        // S: 0 is a system segment
-using DescriptorType = Field<uint64_t, 43, 40>;     // TYPE
-using DescriptorBaseLow = Field<uint64_t, 39, 16>;  // base 23:0
-using DescriptorLimitLow = Field<uint64_t, 15, 0>;  // limit 15:0
+using DescriptorCodeOrData = Field<uint64_t, 44, 44>;   // S: 0 is a system one
+using DescriptorType = Field<uint64_t, 43, 40>;         // TYPE
+using DescriptorBaseLow = Field<uint64_t, 39, 16>;      // base 23:0
+using DescriptorLimitLow = Field<uint64_t, 15, 0>;      // limit 15:0
 
 // TYPE of a segment, with the accessed bit set as the CPU leaves it (SDM tables
 // 3-1 and 3-2). A task-state segment that the task register holds is busy.

@@ -18,13 +18,13 @@
 
 namespace libvmm::testing {
 
-// A VM for tests that say themselves how the vCPU starts: 1 MiB of memory at 0,
+// A VM for tests that say themselves how the vCPU starts: 2 MiB of memory at 0,
 // one vCPU in its reset state with the supported CPUID.
 //
 // Thread-safety: thread-compatible. Ownership: owns all of it.
 class BootGuest {
  public:
-  static constexpr uint64_t kMemorySize = uint64_t{1} << 20;
+  static constexpr uint64_t kMemorySize = uint64_t{2} << 20;
   // Guests report through this port.
   static constexpr uint16_t kPort = 0xf4;
 

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// The guest of elf_guest_test: proves that text, constants, data and bss arrived,
-// or breaks a page's rights, as the test asks. Reports a byte through port 0xf4.
+// The guest of elf_guest_test: proves that text, constants, data and bss
+// arrived, or breaks a page's rights, as the test asks. Reports a byte through
+// port 0xf4.
 
 typedef unsigned char u8;
 typedef unsigned long u64;
@@ -17,8 +18,8 @@ static void Report(u8 value) {
 }
 
 static const u64 constants[3] = {3, 5, 7};
-// Keeps the compiler from knowing what stands there. (A const volatile array would
-// do too, but the compiler puts those among the writable data.)
+// Keeps the compiler from knowing what stands there. (A const volatile array
+// would do too, but the compiler puts those among the writable data.)
 static const u64* const volatile constants_seen = constants;
 static volatile u64 data[3] = {11, 13, 17};
 static volatile u64 bss[1000];
