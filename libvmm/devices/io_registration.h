@@ -20,10 +20,11 @@ class IoBusState;
 //
 // Removal from inside a callback, this device's own or another's on the same
 // thread, does not wait for the calls that are on that thread's own stack, as
-// it would wait for itself: the device must then outlive the callback. What
-// never returns is two threads each inside a device that the other one is
-// removing, or a removal while holding a lock that the device's callback waits
-// for.
+// it would wait for itself: the device must then outlive the callback. While a
+// callback dispatches through its own cursor, removal waits for all of the
+// nested calls, whatever their devices. What never returns is two threads each
+// inside a device (or a nested call) that the other one waits for, or a removal
+// while holding a lock that the device's callback waits for.
 //
 // Thread-safety: thread-compatible; different registrations from any threads.
 // Ownership: move-only. Holds the bus's shared state: the IoBus may be
