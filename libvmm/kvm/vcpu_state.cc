@@ -40,8 +40,8 @@ constexpr Capability kBasic = {};
 #define LIBVMM_STATE_OF(type, get, set, capability)         \
   template <>                                               \
   struct StateOf<type> {                                    \
-    static constexpr IoctlRequest kGet = LIBVMM_IOCTL(get); \
-    static constexpr IoctlRequest kSet = LIBVMM_IOCTL(set); \
+    static constexpr IoctlRequest kGet = {get, #get}; \
+    static constexpr IoctlRequest kSet = {set, #set}; \
     static constexpr Capability kCapability = capability;   \
   };
 LIBVMM_VCPU_STATES(LIBVMM_STATE_OF)

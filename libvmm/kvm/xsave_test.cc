@@ -1,0 +1,80 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "libvmm/kvm/xsave.h"
+
+#include <algorithm>
+#include <cstring>
+
+#include "gmock/gmock.h"
+#include "gtest/gtest.h"
+#include "libvmm/kvm/abi.h"
+#include "libvmm/kvm/vcpu_cpuid.h"
+#include "libvmm/kvm/vcpu_state.h"
+#include "libvmm/testing/kvm_available.h"
+#include "libvmm/testing/real_mode_guest.h"
+#include "libvmm/testing/status_matchers.h"
+
+namespace libvmm {
+namespace {
+
+using ::libvmm::testing::RealModeGuest;
+using ::libvmm::testing::StatusIs;
+using ::testing::HasSubstr;
+
+// Offsets in the image, Intel SDM volume 1, sections 13.4.1 and 13.4.2.
+constexpr size_t kXmm0 = 160;
+constexpr size_t kXstateBv = 512;
+
+TEST(XsaveStateTest, ImageHasTheSizeThatTheVmAsksFor) {
+  LIBVMM_NEEDS_KVM();
+  ASSERT_OK_AND_ASSIGN(RealModeGuest guest, RealModeGuest::Create({0xf4}));
+  ASSERT_OK_AND_ASSIGN(XsaveState state, XsaveState::Create(guest.vm()));
+  EXPECT_EQ(state.bytes().size(),
+            static_cast<size_t>(
+                std::max(4096, guest.vm().CheckExtension(KVM_CAP_XSAVE2))));
+  EXPECT_EQ(reinterpret_cast<uintptr_t>(state.bytes().data()) % 64, 0u);
+}
+
+TEST(XsaveStateTest, VectorRegisterComesBackAsWritten) {
+  LIBVMM_NEEDS_KVM();
+  ASSERT_OK_AND_ASSIGN(RealModeGuest guest, RealModeGuest::Create({0xf4}));
+  ASSERT_OK_AND_ASSIGN(const Cpuid* supported, guest.kvm().SupportedCpuid());
+  ASSERT_OK(SetCpuid(guest.vcpu(), *supported));
+  ASSERT_OK_AND_ASSIGN(XsaveState state, XsaveState::Create(guest.vm()));
+  ASSERT_OK(state.ReadFrom(guest.vcpu()));
+  std::memset(&state.bytes()[kXmm0], 0xab, 16);
+  state.bytes()[kXstateBv] |= std::byte{3};  // x87 and SSE hold values
+  ASSERT_OK(state.WriteTo(guest.vcpu()));
+
+  ASSERT_OK_AND_ASSIGN(XsaveState read, XsaveState::Create(guest.vm()));
+  ASSERT_OK(read.ReadFrom(guest.vcpu()));
+  EXPECT_EQ(std::memcmp(&read.bytes()[kXmm0], &state.bytes()[kXmm0], 16), 0);
+  ASSERT_OK_AND_ASSIGN(const kvm_fpu fpu, GetVcpuState<kvm_fpu>(guest.vcpu()));
+  EXPECT_EQ(fpu.xmm[0][15], 0xab);
+}
+
+TEST(XsaveStateTest, ImageThatTheKernelRefusesIsInvalid) {
+  LIBVMM_NEEDS_KVM();
+  ASSERT_OK_AND_ASSIGN(RealModeGuest guest, RealModeGuest::Create({0xf4}));
+  ASSERT_OK_AND_ASSIGN(XsaveState state, XsaveState::Create(guest.vm()));
+  ASSERT_OK(state.ReadFrom(guest.vcpu()));
+  state.bytes()[kXstateBv + 7] = std::byte{0x10};  // feature 60 does not exist
+  EXPECT_THAT(state.WriteTo(guest.vcpu()),
+              StatusIs(absl::StatusCode::kInvalidArgument,
+                       HasSubstr("KVM_SET_XSAVE")));
+}
+
+TEST(PermittedXsaveFeaturesTest, HasX87AndSseOrNamesTheCapability) {
+  LIBVMM_NEEDS_KVM();
+  ASSERT_OK_AND_ASSIGN(Kvm kvm, Kvm::Open());
+  const absl::StatusOr<uint64_t> features = PermittedXsaveFeatures(kvm.fd());
+  if (kvm.features().has(Feature::kSystemAttributes)) {
+    ASSERT_OK(features);
+    EXPECT_EQ(*features & 3, 3u);
+  } else {
+    EXPECT_THAT(features, StatusIs(absl::StatusCode::kUnimplemented,
+                                   HasSubstr("KVM_CAP_SYS_ATTRIBUTES")));
+  }
+}
+
+}  // namespace
+}  // namespace libvmm
