@@ -49,7 +49,7 @@ class MemorySlot {
     uint16_t id = 0;
     // 1 is system management mode's, where KVM_CAP_MULTI_ADDRESS_SPACE is 2.
     uint16_t address_space = 0;
-    Gpa gpa;
+    Gpa gpa = Gpa();
     // Log pages that the guest dirties (dirty_log.h, dirty_ring.h).
     bool log_dirty = false;
     // Guest writes exit as MMIO. Implied by a region that is read only.

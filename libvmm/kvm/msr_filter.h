@@ -23,13 +23,13 @@ struct MsrFilter {
     bool writes = true;
     // A bit for each MSR, lowest first: set means allowed. (count + 7) / 8
     // bytes.
-    std::vector<uint8_t> allowed;
+    std::vector<uint8_t> allowed = {};
   };
 
   // What holds for MSRs in no range.
   bool deny_by_default = false;
   // At most 16, none overlapping another.
-  std::vector<Range> ranges;
+  std::vector<Range> ranges = {};
 };
 
 // Replaces the VM's filter, at once for all vCPUs. A default MsrFilter removes

@@ -26,7 +26,7 @@ struct PmuEventFilter {
   // Events in the encoding of the processor's event-select registers (Intel SDM
   // volume 3, IA32_PERFEVTSELx): event in bits 7:0 (AMD also 35:32), unit mask
   // in 15:8, all else zero. At most 300.
-  std::vector<uint64_t> events;
+  std::vector<uint64_t> events = {};
   // `events` are in KVM's masked form, in which one names many unit masks.
   // Needs KVM_CAP_PMU_EVENT_MASKED_EVENTS.
   bool masked = false;
