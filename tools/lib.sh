@@ -48,9 +48,15 @@ check_kvm() {
       "and load KVM again."
     return 1
   elif ! { : <>/dev/kvm; } 2>/dev/null; then
-    if [[ ! -r /dev/kvm || ! -w /dev/kvm ]]; then
+    local group
+    group=$(stat -Lc %G /dev/kvm)
+    if [[ ! -w /dev/kvm && $group == root ]]; then
+      say "/dev/kvm may be opened by root alone: give it its group with" \
+        "'sudo chown root:kvm /dev/kvm && sudo chmod 660 /dev/kvm', join that with" \
+        "'sudo usermod -aG kvm $(id -un)' and log in again."
+    elif [[ ! -w /dev/kvm ]]; then
       say "/dev/kvm may not be opened by $(id -un): join its group with" \
-        "'sudo usermod -aG $(stat -Lc %G /dev/kvm) $(id -un)' and log in again."
+        "'sudo usermod -aG $group $(id -un)' and log in again."
     else
       say "/dev/kvm does not open: load kvm_intel or kvm_amd with modprobe," \
         "or let this container use the device."
