@@ -20,6 +20,7 @@
 namespace libvmm::testing {
 namespace {
 
+const uint64_t kPage = PageSize();
 constexpr uint64_t kPoolPages = 16;
 // Scripts work at both ends of the address space, this many pages each.
 constexpr uint64_t kWindowPages = 24;
@@ -46,9 +47,8 @@ class Reader {
 
   Gpa PageStart() {
     const uint64_t page = Below(2 * kWindowPages);
-    return page < kWindowPages
-               ? Gpa(page * PageSize())
-               : Gpa(0) - (page - kWindowPages + 1) * PageSize();
+    return page < kWindowPages ? Gpa(page * kPage)
+                               : Gpa(0) - (page - kWindowPages + 1) * kPage;
   }
   // Mostly close to a page boundary, where regions begin and end.
   Gpa Address() {
@@ -59,11 +59,11 @@ class Reader {
   uint64_t Size() {
     const uint8_t kind = Byte();
     if (kind < 128) return kind % 33;
-    if (kind < 250) return Below(4) * PageSize() + kind % 16;
+    if (kind < 250) return Below(3) * kPage + kind % 16;
     return Word();
   }
   // Small enough for a buffer.
-  uint64_t BufferSize() { return std::min(Size(), 5 * PageSize()); }
+  uint64_t BufferSize() { return std::min(Size(), 5 * kPage); }
 
  private:
   std::span<const uint8_t> bytes_;
@@ -81,7 +81,7 @@ class Model {
     std::set<uint64_t> dirty;
   };
 
-  Model() : pool(kPoolPages * PageSize()) {}
+  Model() : pool(kPoolPages * kPage) {}
 
   Placed* At(uint64_t gpa) {
     for (Placed& each : placed) {
@@ -104,7 +104,7 @@ class Model {
     return each->pool_offset + (gpa.value() + i - each->gpa);
   }
   bool Covers(Gpa gpa, uint64_t size, bool write) {
-    if (size > 2 * kWindowPages * PageSize()) return false;
+    if (size > 2 * kWindowPages * kPage) return false;
     for (uint64_t i = 0; i < size; ++i) {
       if (!Find(gpa, i, write).has_value()) return false;
     }
@@ -126,7 +126,7 @@ class Model {
   void MarkByte(uint64_t gpa) {
     Placed* const each = At(gpa);
     if (each == nullptr || !each->tracked) return;
-    each->dirty.insert((gpa - each->gpa) / PageSize());
+    each->dirty.insert((gpa - each->gpa) / kPage);
   }
 
   std::vector<std::byte> pool;
@@ -139,7 +139,7 @@ class Script {
   explicit Script(std::span<const uint8_t> bytes)
       : reader_(bytes), memory_(GuestMemory::Create()) {
     absl::StatusOr<MemoryRegion> pool =
-        MemoryRegion::Anonymous({.size = kPoolPages * PageSize()});
+        MemoryRegion::Anonymous({.size = kPoolPages * kPage});
     LIBVMM_CHECK(pool.ok());
     pool_ = *std::move(pool);
   }
@@ -206,9 +206,9 @@ class Script {
 
   void Add() {
     const Gpa gpa = reader_.PageStart();
-    const uint64_t size = (1 + reader_.Below(4)) * PageSize();
+    const uint64_t size = (1 + reader_.Below(4)) * kPage;
     const uint64_t offset =
-        reader_.Below(kPoolPages - size / PageSize() + 1) * PageSize();
+        reader_.Below(kPoolPages - size / kPage + 1) * kPage;
     const bool read_only = reader_.Below(4) == 0;
     absl::StatusOr<MemoryRegion> region =
         pool_.Slice({.offset = offset, .size = size});
@@ -220,7 +220,7 @@ class Script {
     if (size - 1 > ~gpa.value()) {
       expected = absl::StatusCode::kInvalidArgument;
     } else {
-      for (uint64_t page = 0; page < size; page += PageSize()) {
+      for (uint64_t page = 0; page < size; page += kPage) {
         if (model_.At(gpa.value() + page) != nullptr) {
           expected = absl::StatusCode::kAlreadyExists;
         }
@@ -369,7 +369,7 @@ class Script {
     const uint64_t size = reader_.Size();
     const std::byte value{reader_.Byte()};
     bool expected = false;
-    if (size <= 2 * kWindowPages * PageSize()) {
+    if (size <= 2 * kWindowPages * kPage) {
       expected = model_.Write(gpa, std::vector<std::byte>(size, value));
     }
     Expect("Fill", memory_->Fill({gpa, size}, value) == expected);

@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <memory>
 #include <span>
+#include <utility>
 #include <vector>
 
 #include "libvmm/base/address.h"
@@ -63,10 +64,10 @@ class RegionMap {
   // compare: gpa - entry.gpa < entry.size, which wraps to false below the first
   // region.
   [[nodiscard]] const Entry& Find(uint64_t gpa) const noexcept {
-    if (rounds_ == 0) [[likely]] {
+    if (count_ <= 1) [[likely]] {
       return *table();
     }
-    return table()[FindIndex(gpa)];
+    return table()[search_(*this, gpa)];
   }
 
   // The entry that starts where `entry` ends, or null.
@@ -94,17 +95,25 @@ class RegionMap {
     return reinterpret_cast<const Entry*>(this + 1);
   }
 
-  // The last first address that is not above `gpa`, or zero. Takes a number of
-  // steps that depends on the count of regions alone, and each is a conditional
-  // move: addresses that a guest picks at random mispredict nothing.
-  [[nodiscard]] size_t FindIndex(uint64_t gpa) const noexcept;
+  // Finds the last first address that is not above `gpa`, or index zero. Which
+  // function does it depends on the count of regions alone. It is straight code
+  // whose steps are conditional moves: addresses that a guest picks at random
+  // mispredict nothing.
+  using Search = size_t (*)(const RegionMap& map, uint64_t gpa) noexcept;
+  template <unsigned kRounds, bool kTwoWindows>
+  static size_t SearchUnrolled(const RegionMap& map, uint64_t gpa) noexcept;
+  static size_t SearchMany(const RegionMap& map, uint64_t gpa) noexcept;
+  template <unsigned... kRounds>
+  static Search ChooseSearch(size_t count,
+                             std::integer_sequence<unsigned, kRounds...>);
 
-  // Of two overlapping windows of 2^rounds_ addresses that cover all, the
-  // search takes one: the first, or that which starts at second_window_.
-  unsigned rounds_ = 0;
-  size_t second_window_ = 0;
   size_t count_;
+  Search search_;
   const uint64_t* first_addresses_;
+  // Of two overlapping windows whose size is a power of two and that together
+  // are all addresses, a search takes one: the first, or that which starts
+  // here.
+  size_t second_window_;
   uint64_t generation_;
   std::vector<PlacedRegion> regions_;
 };
