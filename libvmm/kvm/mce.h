@@ -16,12 +16,11 @@ namespace libvmm {
 // how many error banks it shows, and errors that the host makes the guest see.
 //
 // Thread-safety: as Vcpu, not while it runs; the query is thread-safe.
-// Errors: kUnimplemented names KVM_CAP_MCE.
 // Cost: one ioctl each.
 
 // KVM_X86_GET_MCE_CAP_SUPPORTED on a /dev/kvm descriptor: the feature bits that
 // may be given to SetupMce. The bank count, bits 7:0, is KVM_CAP_MCE's value at
-// most.
+// most. kUnimplemented names KVM_CAP_MCE.
 absl::StatusOr<uint64_t> SupportedMceCapability(int kvm_fd);
 
 // KVM_X86_SETUP_MCE: sets IA32_MCG_CAP, the bank count in bits 7:0 and feature

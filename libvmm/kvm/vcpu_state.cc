@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "libvmm/kvm/vcpu_state.h"
 
+#include <type_traits>
+
 #include "absl/strings/str_cat.h"
 #include "libvmm/base/status_macros.h"
 #include "libvmm/kvm/abi.h"
@@ -9,62 +11,33 @@
 #include "libvmm/kvm/vcpu_ioctl.h"
 
 namespace libvmm {
-namespace {
 
+// The calls for a struct, and the capability without which they fail; the rows
+// are at the end of this file.
 template <typename T>
-struct StateOf;
+struct VcpuStateCalls;
+
+namespace {
 
 // Every KVM has these.
 constexpr Capability kBasic = {};
 
-// The table: struct, the two requests, the capability without which they fail.
-#define LIBVMM_VCPU_STATES(row)                                                \
-  row(kvm_regs, KVM_GET_REGS, KVM_SET_REGS, kBasic)                            \
-      row(kvm_sregs, KVM_GET_SREGS, KVM_SET_SREGS, kBasic)                     \
-          row(kvm_sregs2, KVM_GET_SREGS2, KVM_SET_SREGS2,                      \
-              LIBVMM_CAPABILITY(KVM_CAP_SREGS2))                               \
-              row(kvm_fpu, KVM_GET_FPU, KVM_SET_FPU, kBasic)                   \
-                  row(kvm_xcrs, KVM_GET_XCRS, KVM_SET_XCRS,                    \
-                      LIBVMM_CAPABILITY(KVM_CAP_XCRS))                         \
-                      row(kvm_debugregs, KVM_GET_DEBUGREGS, KVM_SET_DEBUGREGS, \
-                          LIBVMM_CAPABILITY(KVM_CAP_DEBUGREGS))                \
-                          row(kvm_lapic_state, KVM_GET_LAPIC, KVM_SET_LAPIC,   \
-                              LIBVMM_CAPABILITY(KVM_CAP_IRQCHIP))              \
-                              row(kvm_mp_state, KVM_GET_MP_STATE,              \
-                                  KVM_SET_MP_STATE,                            \
-                                  LIBVMM_CAPABILITY(KVM_CAP_MP_STATE))         \
-                                  row(kvm_vcpu_events, KVM_GET_VCPU_EVENTS,    \
-                                      KVM_SET_VCPU_EVENTS,                     \
-                                      LIBVMM_CAPABILITY(KVM_CAP_VCPU_EVENTS))
-
-#define LIBVMM_STATE_OF(type, get, set, capability)         \
-  template <>                                               \
-  struct StateOf<type> {                                    \
-    static constexpr IoctlRequest kGet = {get, #get}; \
-    static constexpr IoctlRequest kSet = {set, #set}; \
-    static constexpr Capability kCapability = capability;   \
-  };
-LIBVMM_VCPU_STATES(LIBVMM_STATE_OF)
-#undef LIBVMM_STATE_OF
-
 // The meaning of EINVAL to a KVM_GET_ request, whose arguments cannot be wrong.
 template <typename T>
 absl::Status GetError(const absl::Status& status) {
-  constexpr Capability kCapability = StateOf<T>::kCapability;
+  constexpr Capability kCapability = VcpuStateCalls<T>::kCapability;
+  if (std::is_same_v<T, kvm_lapic_state> && absl::IsInvalidArgument(status)) {
+    return absl::FailedPreconditionError(
+        absl::StrCat("the VM has no in-kernel local APIC: ", status.message()));
+  }
   if (*kCapability.name == '\0') return status;
   return internal::WithoutCapability(status, kCapability);
-}
-template <>
-absl::Status GetError<kvm_lapic_state>(const absl::Status& status) {
-  if (!absl::IsInvalidArgument(status)) return status;
-  return absl::FailedPreconditionError(
-      absl::StrCat("the VM has no in-kernel local APIC: ", status.message()));
 }
 
 template <typename T>
 absl::Status Get(Vcpu& vcpu, T& state) {
   const absl::Status status =
-      internal::ReadVcpu(vcpu, StateOf<T>::kGet, &state).status();
+      internal::ReadVcpu(vcpu, VcpuStateCalls<T>::kGet, &state).status();
   return status.ok() ? status : GetError<T>(status);
 }
 
@@ -80,7 +53,7 @@ absl::StatusOr<T> GetVcpuState(Vcpu& vcpu) {
 template <VcpuState T>
 absl::Status SetVcpuState(Vcpu& vcpu, const T& state) {
   const absl::Status status =
-      internal::WriteVcpu(vcpu, StateOf<T>::kSet, &state).status();
+      internal::WriteVcpu(vcpu, VcpuStateCalls<T>::kSet, &state).status();
   // EINVAL can also mean a kernel without the call: its counterpart tells.
   if (absl::IsInvalidArgument(status)) {
     T unused = {};
@@ -89,11 +62,31 @@ absl::Status SetVcpuState(Vcpu& vcpu, const T& state) {
   return status;
 }
 
-#define LIBVMM_INSTANTIATE(type, get, set, capability)     \
+#define LIBVMM_VCPU_STATE(type, get, set, capability)      \
+  template <>                                              \
+  struct VcpuStateCalls<type> {                            \
+    static constexpr IoctlRequest kGet = {get, #get};      \
+    static constexpr IoctlRequest kSet = {set, #set};      \
+    static constexpr Capability kCapability = capability;  \
+  };                                                       \
   template absl::StatusOr<type> GetVcpuState<type>(Vcpu&); \
-  template absl::Status SetVcpuState<type>(Vcpu&, const type&);
-LIBVMM_VCPU_STATES(LIBVMM_INSTANTIATE)
-#undef LIBVMM_INSTANTIATE
-#undef LIBVMM_VCPU_STATES
+  template absl::Status SetVcpuState<type>(Vcpu&, const type&)
+
+LIBVMM_VCPU_STATE(kvm_regs, KVM_GET_REGS, KVM_SET_REGS, kBasic);
+LIBVMM_VCPU_STATE(kvm_sregs, KVM_GET_SREGS, KVM_SET_SREGS, kBasic);
+LIBVMM_VCPU_STATE(kvm_sregs2, KVM_GET_SREGS2, KVM_SET_SREGS2,
+                  LIBVMM_CAPABILITY(KVM_CAP_SREGS2));
+LIBVMM_VCPU_STATE(kvm_fpu, KVM_GET_FPU, KVM_SET_FPU, kBasic);
+LIBVMM_VCPU_STATE(kvm_xcrs, KVM_GET_XCRS, KVM_SET_XCRS,
+                  LIBVMM_CAPABILITY(KVM_CAP_XCRS));
+LIBVMM_VCPU_STATE(kvm_debugregs, KVM_GET_DEBUGREGS, KVM_SET_DEBUGREGS,
+                  LIBVMM_CAPABILITY(KVM_CAP_DEBUGREGS));
+LIBVMM_VCPU_STATE(kvm_lapic_state, KVM_GET_LAPIC, KVM_SET_LAPIC,
+                  LIBVMM_CAPABILITY(KVM_CAP_IRQCHIP));
+LIBVMM_VCPU_STATE(kvm_mp_state, KVM_GET_MP_STATE, KVM_SET_MP_STATE,
+                  LIBVMM_CAPABILITY(KVM_CAP_MP_STATE));
+LIBVMM_VCPU_STATE(kvm_vcpu_events, KVM_GET_VCPU_EVENTS, KVM_SET_VCPU_EVENTS,
+                  LIBVMM_CAPABILITY(KVM_CAP_VCPU_EVENTS));
+#undef LIBVMM_VCPU_STATE
 
 }  // namespace libvmm

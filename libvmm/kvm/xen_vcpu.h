@@ -20,9 +20,9 @@ namespace libvmm {
 //
 // Thread-safety: as Vcpu, not while it runs.
 // Errors: kUnimplemented names KVM_CAP_XEN_HVM when the VM has no Xen emulation
-// to
-//     offer; kInvalidArgument when the kernel refuses the type or the value, or
-//     the VM has not been configured for Xen.
+//     to offer; kNotFound (ENOENT) for a type that the kernel does not know;
+//     kInvalidArgument for a value that it refuses, or when the VM has not been
+//     configured for Xen.
 // Cost: one VM and one vCPU ioctl.
 
 // KVM_XEN_VCPU_GET_ATTR: the attribute of type `type`. `vm` is the vCPU's.

@@ -36,9 +36,8 @@ TEST(XenVcpuTest, IdComesBackAsSetOrTheCapabilityIsNamed) {
   ASSERT_OK(read);
   EXPECT_EQ(read->u.vcpu_id, 5u);
   attribute.type = 0xffff;
-  EXPECT_THAT(
-      SetXenVcpuAttribute(guest.vm(), guest.vcpu(), attribute),
-      StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("type 65535")));
+  EXPECT_THAT(SetXenVcpuAttribute(guest.vm(), guest.vcpu(), attribute),
+              StatusIs(absl::StatusCode::kNotFound, HasSubstr("type 65535")));
 }
 
 }  // namespace
