@@ -4,6 +4,7 @@
 // ones. The twin of each row is the virtual call alone, on the same devices in
 // the same order: the difference is the bus.
 #include <array>
+#include <chrono>
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
@@ -146,6 +147,29 @@ void MeasureRegistration(TwinBench& bench, size_t count) {
   });
 }
 
+// Populating a bus: all registrations, one after another.
+void MeasurePopulation(TwinBench& bench, const Layout& layout, size_t count) {
+  const std::string name =
+      absl::StrCat("bus/", layout.name, "/populate/", count);
+  if (!bench.Wants(name)) return;
+  Latch device;
+  bench.RunAlone(name, {.batch = 1, .batches = 5}, [&] {
+    IoBus bus(layout.space);
+    const IoCursor cursor = bus.MakeCursor();
+    std::vector<IoRegistration> registrations;
+    const auto start = std::chrono::steady_clock::now();
+    for (size_t i = 0; i < count; ++i) {
+      auto registration = bus.Register(
+          {.base = layout.base(i, count), .size = layout.size}, device);
+      LIBVMM_CHECK(registration.ok());
+      registrations.push_back(*std::move(registration));
+    }
+    const std::chrono::duration<double, std::nano> time =
+        std::chrono::steady_clock::now() - start;
+    return time.count();
+  });
+}
+
 }  // namespace
 }  // namespace libvmm::bench
 
@@ -158,6 +182,9 @@ int main(int argc, char** argv) {
   }
   for (const size_t count : {1, 16, 256, 4096}) {
     libvmm::bench::MeasureRegistration(bench, count);
+  }
+  for (const auto& layout : libvmm::bench::kLayouts) {
+    libvmm::bench::MeasurePopulation(bench, layout, 4096);
   }
   return bench.Finish();
 }

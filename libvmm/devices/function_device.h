@@ -90,14 +90,13 @@ struct DropWrite {
 // drops writes.
 //
 // Thread-safety: the callables'. They are called from as many vCPU threads at
-// once
-//     as the embedder dispatches from.
+//     once as the embedder dispatches from.
 // Ownership: the device owns both callables, moved or copied in; they may be
 //     move-only. Calls go to the same object each time, so `mutable` state
 //     works.
 // Errors: none.
 // Cost: one allocation; a call costs a virtual call, and the callable is
-// inlined.
+//     inlined.
 template <IoReadFunction ReadFunction, IoWriteFunction WriteFunction>
 [[nodiscard]] std::unique_ptr<IoDevice> MakeIoDevice(ReadFunction read,
                                                      WriteFunction write) {

@@ -37,7 +37,7 @@ class Input {
   uint64_t Take(size_t size) {
     uint64_t value = 0;
     const size_t count = std::min(size, bytes_.size());
-    std::memcpy(&value, bytes_.data(), count);
+    if (count > 0) std::memcpy(&value, bytes_.data(), count);
     bytes_ = bytes_.subspan(count);
     return value;
   }

@@ -41,8 +41,7 @@ enum class IoOutcome : uint8_t {
 // Thread-safety: thread-compatible: one thread at a time, each thread its own.
 //     Any number of cursors dispatch at once, while others register.
 // Ownership: move-only. Keeps the bus's shared state alive, not the devices.
-// Must
-//     not be destroyed or assigned to inside a callback it is dispatching.
+//     Must not be destroyed or assigned to inside a callback it is dispatching.
 // Errors: none.
 // Cost: wait-free: two or three stores to its own cache line, one load of the
 //     bus's generation, for a range other than the last one a table lookup, and
@@ -58,9 +57,8 @@ class IoCursor {
   ~IoCursor();
 
   // The guest loads, or stores, data.size() bytes at `address` (a port, or a
-  // guest-physical address). An access of no bytes, or one that would wrap at
-  // the end of the address space, is kUnclaimed. A moved-from cursor must not
-  // be used.
+  // guest-physical address). An access of no bytes is kUnclaimed, default
+  // device or not. A moved-from cursor must not be used.
   [[nodiscard]] IoOutcome Read(uint64_t address, std::span<std::byte> data) {
     if (IoDevice* const device = EnterLast(address, data.size())) [[likely]] {
       return Leave(device->Read(address - slot_->last.base, data));

@@ -14,13 +14,12 @@ enum class IoResult : uint8_t {
   // The access is complete; a Read has filled its data.
   kDone = 0,
   // The host completes the access later, through whoever dispatched it. The
-  // vCPU
-  // does not run guest code until then. The data of a Read comes with the
+  // vCPU does not run guest code until then. The data of a Read comes with the
   // completion: what the callback left in its span is ignored.
   kDeferred = 1,
   // The access is complete as with kDone, and the embedder gets control back
-  // once
-  // the exit's remaining elements are done: power-off, exit codes, breakpoints.
+  // once the exit's remaining elements are done: power-off, exit codes,
+  // breakpoints.
   kStop = 2,
 };
 
@@ -39,12 +38,11 @@ enum class IoResult : uint8_t {
 //     calls to one device are not ordered among them, unless the embedder
 //     dispatches to it from one thread only. A device states what it supports.
 // Ownership: `data` is lent for the call, also when the answer is kDeferred.
-// The
-//     bus does not own its devices; see IoRegistration for when one may die.
+//     The bus does not own its devices; see IoRegistration for when one may
+//     die.
 // Errors: none; the guest's mistakes are values, never an abort or a Status.
 // Cost: one virtual call on the exit path, where a device must not allocate,
-// make
-//     a system call it can avoid, or take a lock that is held for long.
+//     make a system call it can avoid, or take a lock that is held for long.
 class IoDevice {
  public:
   virtual ~IoDevice() = default;

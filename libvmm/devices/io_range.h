@@ -12,8 +12,7 @@ enum class AddressSpace : uint8_t {
   kMmio,  // Guest-physical addresses, 64 bits.
 };
 
-// `size` addresses from `base` on. On a bus: at least one, all inside the
-// space.
+// `size` addresses from `base` on; on a bus at least one, all inside the space.
 //
 // Thread-safety: immutable value.
 struct IoRange {

@@ -28,9 +28,8 @@ class IoBusState;
 //
 // Thread-safety: thread-compatible; different registrations from any threads.
 // Ownership: move-only. Holds the bus's shared state: the IoBus may be
-// destroyed
-//     first. It refers to the device, which must live until removal has
-//     returned.
+//     destroyed first. It refers to the device, which must live until removal
+//     has returned.
 // Errors: none.
 // Cost: removal copies the bus's table, makes one membarrier(2) call, and waits
 //     for calls in flight by polling with a growing sleep of at most 1 ms: the

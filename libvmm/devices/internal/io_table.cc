@@ -13,8 +13,6 @@ constexpr size_t kCrowd = 2;
 // below 4 GiB, the 64-bit window), and clusters of clusters are an oddity.
 constexpr int kDeepestCut = 1;
 
-constexpr uint64_t kPortMask = 0xffff;
-
 }  // namespace
 
 IoTable::IoTable(AddressSpace space, std::vector<IoTableEntry> entries,
@@ -44,19 +42,22 @@ const IoTableEntry* IoTable::Search(const IoTableEntry* entry, size_t others,
 }
 
 void IoTable::IndexPorts() {
+  const std::span<const IoTableEntry> ranges = entries();
+  uint16_t blocks = 1;
+  for (const IoTableEntry& entry : ranges) {
+    for (uint64_t block = entry.base / kBlockPorts;
+         block <= entry.last() / kBlockPorts; ++block) {
+      if (block_of_[block] == 0) block_of_[block] = blocks++;
+    }
+  }
   // A port that no entry claims names entry 0, which then refuses it.
-  blocks_.emplace_back();
-  for (size_t i = 0; i + 1 < entries_.size(); ++i) {
-    uint64_t port = entries_[i].base;
-    for (uint64_t left = entries_[i].size; left > 0;) {
-      uint16_t& block = block_of_[port / kBlockPorts];
-      if (block == 0) {
-        block = static_cast<uint16_t>(blocks_.size());
-        blocks_.emplace_back();
-      }
+  blocks_.resize(blocks);
+  for (size_t i = 0; i < ranges.size(); ++i) {
+    uint64_t port = ranges[i].base;
+    for (uint64_t left = ranges[i].size; left > 0;) {
       const uint64_t first = port % kBlockPorts;
       const uint64_t count = std::min(left, kBlockPorts - first);
-      std::fill_n(blocks_[block].begin() + first, count,
+      std::fill_n(blocks_[block_of_[port / kBlockPorts]].begin() + first, count,
                   static_cast<uint16_t>(i));
       port += count;
       left -= count;

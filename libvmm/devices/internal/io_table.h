@@ -20,7 +20,7 @@ namespace libvmm::internal {
 // Memory: the span from the first range to the last is cut into equal buckets
 // of a power of two bytes, about two for each entry, each naming the entries
 // that it touches. With ranges spread evenly that is one entry; a crowded
-// bucket is cut into buckets again, and what is left after two levels is a
+// bucket is cut into buckets again, and what is left after three levels is a
 // binary search.
 //
 // Thread-safety: immutable.

@@ -34,14 +34,13 @@ namespace libvmm {
 // as the PC's bus does it. There are eight; behind them is all ones.
 //
 // Thread-safety: thread-safe. Any vCPU threads and host threads at once; each
-// byte
-//     of an access is atomic. Callbacks run outside the lock, each of the three
-//     on one thread at a time and in order, so they may call back into this
-//     object. When two threads cause callbacks, one of them may run those of
-//     both.
+//     byte of an access is atomic. Callbacks run outside the lock, each of the
+//     three on one thread at a time and in order, so they may call back into
+//     this object. When two threads cause callbacks, one of them may run those
+//     of both.
 // Ownership: owns the callbacks. Must outlive its IoRegistration, and every
-// call. Errors: only Restore can fail. The guest cannot cause any. Cost: a
-// register access takes one lock, held for some instructions and never
+//     call. Errors: only Restore can fail. The guest cannot cause any. Cost: a
+//     register access takes one lock, held for some instructions and never
 //     during a callback: guests with several CPUs and the host's input thread
 //     meet here, and a UART is far from any fast path. No allocation.
 class Uart16550a final : public IoDevice {

@@ -269,22 +269,16 @@ TEST(Uart16550aTest, InterruptSources) {
       Bench bench;
       row.cause(bench);
       EXPECT_EQ(bench.Interrupt(), InterruptId::kNone);
-      bench.Out(Register::kIer,
-                kAllInterrupts & ~row.enable & ~IerThrEmpty::kMask);
-      EXPECT_EQ(bench.Interrupt(), InterruptId::kNone);
       EXPECT_THAT(bench.levels, IsEmpty());
       bench.Out(Register::kIer, row.enable);
       EXPECT_THAT(bench.levels, ElementsAre(true));
       EXPECT_EQ(bench.Interrupt(), row.id);
     }
     Bench bench;
-    if (row.id == InterruptId::kThrEmpty) {
-      bench.Out(Register::kIer, row.enable);
-    } else {
-      bench.Out(Register::kIer, row.enable);
-      EXPECT_THAT(bench.levels, IsEmpty());
-      row.cause(bench);
-    }
+    bench.Out(Register::kIer, row.enable);
+    // Enabling it is what raises the empty transmitter's.
+    EXPECT_EQ(bench.line(), row.id == InterruptId::kThrEmpty);
+    row.cause(bench);
     EXPECT_THAT(bench.levels, ElementsAre(true));
     EXPECT_EQ(bench.Interrupt(), row.id);
     row.cure(bench);
