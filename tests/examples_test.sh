@@ -1,0 +1,54 @@
+#!/bin/bash
+# SPDX-License-Identifier: Apache-2.0
+# Runs every example as a user would and looks at what it prints and exits with.
+set -uo pipefail
+
+if [[ ! -w /dev/kvm ]]; then
+  [[ ${LIBVMM_REQUIRE_KVM:-} != 1 ]] || { echo "/dev/kvm cannot be opened"; exit 1; }
+  echo "SKIPPED: /dev/kvm cannot be opened"
+  exit 0
+fi
+
+failures=0
+# expect NAME CODE TEXT COMMAND...: the command exits with CODE and prints TEXT.
+expect() {
+  local name=$1 code=$2 text=$3 output actual=0
+  shift 3
+  output=$("$@" 2>&1) || actual=$?
+  if (( actual != code )) || [[ $output != *"$text"* ]]; then
+    echo "FAILED $name: exit code $actual, expected $code with '$text':"
+    echo "$output"
+    failures=$(( failures + 1 ))
+  else
+    echo "passed $name"
+  fi
+}
+
+examples=$PWD/examples
+work=$(mktemp -d "${TEST_TMPDIR:-/tmp}/examples.XXXXXX")
+printf '\xb0\x07\xe6\xf4' > "$work/exit15"  # mov al, 7; out 0xf4, al
+printf '\xeb\xfe' > "$work/spin"            # jmp to itself
+printf '\x7fELF' > "$work/short.elf"
+: > "$work/empty"
+
+expect hello 0 "The answer is 42" "$examples/hello"
+expect readme 0 "port 0xe9+0: '2'" "$examples/readme"
+expect two_vms 0 "over the deadline by" "$examples/two_vms_one_thread" 1
+expect two_vms_help 0 "usage:" "$examples/two_vms_one_thread" --help
+expect two_vms_usage 2 "usage:" "$examples/two_vms_one_thread" 0
+
+run=$examples/run_guest
+expect run_guest 33 "All checks passed." "$run"
+expect run_guest_counts 33 "KVM_EXIT_MMIO write 0xd0000000" "$run"
+expect run_guest_user 33 "All checks passed." "$run" --user
+expect run_guest_flat 15 "exit code 15" "$run" --flat "$work/exit15"
+expect run_guest_timeout 124 "stopped after 1s" "$run" --timeout 1 --flat "$work/spin"
+expect run_guest_help 0 "usage: run_guest" "$run" --help
+expect run_guest_bad_flag 2 "see --help" "$run" --nonsense
+expect run_guest_bad_memory 2 "--memory takes" "$run" --memory 0
+expect run_guest_two_images 2 "more than one IMAGE" "$run" a b
+expect run_guest_no_file 126 "$work/absent" "$run" "$work/absent"
+expect run_guest_bad_elf 126 "ELF" "$run" "$work/short.elf"
+expect run_guest_empty 126 "empty" "$run" --flat "$work/empty"
+expect run_guest_small 126 "ELF" "$run" --memory 1
+exit $(( failures != 0 ))
