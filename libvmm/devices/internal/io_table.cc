@@ -5,15 +5,6 @@
 #include <utility>
 
 namespace libvmm::internal {
-namespace {
-
-// A bucket that touches more entries than this is cut again.
-constexpr size_t kCrowd = 2;
-// Levels of grids below the first: a PC's memory map has clusters (the hole
-// below 4 GiB, the 64-bit window), and clusters of clusters are an oddity.
-constexpr int kDeepestCut = 1;
-
-}  // namespace
 
 IoTable::IoTable(AddressSpace space, std::vector<IoTableEntry> entries,
                  const IoTableEntry& fallback)
@@ -24,21 +15,6 @@ IoTable::IoTable(AddressSpace space, std::vector<IoTableEntry> entries,
   } else {
     IndexMemory();
   }
-}
-
-const IoTableEntry* IoTable::Search(const IoTableEntry* entry, size_t others,
-                                    uint64_t address) {
-  // The answer is entry, or one of the `others` behind it.
-  while (others > 1) {
-    const size_t half = others / 2;
-    if (entry[half].last() < address) {
-      entry += half;
-      others -= half;
-    } else {
-      others = half;
-    }
-  }
-  return entry;
 }
 
 void IoTable::IndexPorts() {
@@ -66,57 +42,52 @@ void IoTable::IndexPorts() {
 }
 
 void IoTable::IndexMemory() {
-  const size_t end = entries_.size() - 1;
+  const size_t end = entries().size();
   if (end == 0) {
     grids_.emplace_back();  // No buckets.
     return;
   }
-  starts_.reserve(2 * end + 1);
+  buckets_.reserve(2 * end);
   AddGrid({.begin = 0,
            .end = end,
            .from = entries_[0].base,
-           .to = entries_[end - 1].last()},
-          kDeepestCut);
+           .to = entries_[end - 1].last()});
 }
 
-uint32_t IoTable::AddGrid(const Cut& cut, int depth) {
+uint32_t IoTable::AddGrid(const Cut& cut) {
   // The smallest bucket that gives at most two buckets for each entry.
   const uint64_t spread = cut.to - cut.from;
-  const uint64_t buckets = 2 * (cut.end - cut.begin);
   uint32_t shift = 0;
-  while ((spread >> shift) >= buckets) ++shift;
+  while ((spread >> shift) >= 2 * (cut.end - cut.begin)) ++shift;
 
   const auto index = static_cast<uint32_t>(grids_.size());
   const Grid grid{.origin = cut.from,
-                  .first = static_cast<uint32_t>(starts_.size()),
+                  .first = static_cast<uint32_t>(buckets_.size()),
                   .count = static_cast<uint32_t>((spread >> shift) + 1),
                   .shift = shift};
   grids_.push_back(grid);
-  size_t entry = cut.begin;
-  for (uint64_t i = 0; i < grid.count; ++i) {
-    while (entries_[entry].last() < grid.origin + (i << shift)) ++entry;
-    starts_.push_back({.entry = static_cast<uint32_t>(entry)});
-  }
-  starts_.push_back({.entry = static_cast<uint32_t>(cut.end - 1)});
-  if (depth == 0) return index;
-
-  for (uint64_t i = 0; i < grid.count; ++i) {
-    const size_t begin = starts_[grid.first + i].entry;
-    const size_t last = starts_[grid.first + i + 1].entry;
-    if (last - begin + 1 <= kCrowd) continue;
-    const uint64_t bucket_first = grid.origin + (i << shift);
-    const uint64_t bucket_last =
-        bucket_first +
-        std::min((uint64_t{1} << shift) - 1, cut.to - bucket_first);
-    // The last one may begin behind the bucket: it only ends the search there.
-    const size_t end = entries_[last].base <= bucket_last ? last + 1 : last;
-    const Cut inner{
-        .begin = begin,
-        .end = end,
-        .from = std::max(bucket_first, entries_[begin].base),
-        .to = std::min(bucket_last, entries_[end - 1].last()),
-    };
-    starts_[grid.first + i].grid = AddGrid(inner, depth - 1);
+  buckets_.resize(buckets_.size() + grid.count);
+  // `begin` is the first entry that ends in the bucket or behind it, `last` the
+  // one that ends behind it, or the last of the cut.
+  for (size_t i = 0, begin = cut.begin; i < grid.count; ++i) {
+    const uint64_t first = grid.origin + (uint64_t{i} << shift);
+    const uint64_t final =
+        first + std::min((uint64_t{1} << shift) - 1, cut.to - first);
+    size_t last = begin;
+    while (last + 1 < cut.end && entries_[last].last() <= final) ++last;
+    buckets_[grid.first + i] = static_cast<uint32_t>(begin);
+    if (last - begin > 1) {
+      // Smaller than this cut, which has at least two buckets; and no larger
+      // than the entries in it, so that a cluster is cut as finely as it needs.
+      const size_t end = entries_[last].base <= final ? last + 1 : last;
+      const uint32_t inner =
+          AddGrid({.begin = begin,
+                   .end = end,
+                   .from = std::max(first, entries_[begin].base),
+                   .to = std::min(final, entries_[end - 1].last())});
+      buckets_[grid.first + i] = kIsGrid | inner;
+    }
+    begin = last;
   }
   return index;
 }

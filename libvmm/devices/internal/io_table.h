@@ -18,10 +18,10 @@ namespace libvmm::internal {
 // Ports: a two-level index of 256 blocks of 256 ports, each port naming the one
 // entry that can claim it; blocks without a device share one empty block.
 // Memory: the span from the first range to the last is cut into equal buckets
-// of a power of two bytes, about two for each entry, each naming the entries
-// that it touches. With ranges spread evenly that is one entry; a crowded
-// bucket is cut into buckets again, and what is left after three levels is a
-// binary search.
+// of a power of two bytes, about two for each entry, each naming the first of
+// at most two entries that it touches. A bucket that touches more is cut in the
+// same way, and so on: once for ranges spread evenly, twice for a PC's two PCI
+// windows.
 //
 // Thread-safety: immutable.
 // Cost: no allocation after construction.
@@ -51,26 +51,20 @@ class IoTable {
   using PortBlock = std::array<uint16_t, kBlockPorts>;
 
   // Equal buckets over [origin, origin + (count << shift)). Bucket i of a grid
-  // is starts_[first + i]; one more start follows the last.
+  // is buckets_[first + i]: an entry's index, or with kIsGrid that of a grid.
   struct Grid {
     uint64_t origin = 0;
     uint32_t first = 0;
     uint32_t count = 0;
     uint32_t shift = 0;
   };
+  static constexpr uint32_t kIsGrid = uint32_t{1} << 31;
   // Addresses [from, to], which the entries [begin, end) cover in part.
   struct Cut {
     size_t begin;
     size_t end;
     uint64_t from;
     uint64_t to;
-  };
-  // The entries from `entry` up to and including the next start's `entry` can
-  // claim an address in this bucket.
-  struct Start {
-    uint32_t entry = 0;
-    // Index in grids_ of this bucket's own grid; zero when it has none.
-    uint32_t grid = 0;
   };
 
   // The only entry that may claim `address`; perhaps it does not.
@@ -81,35 +75,26 @@ class IoTable {
     return &entries_[block[address % kBlockPorts]];
   }
   [[nodiscard]] const IoTableEntry* FindMemory(uint64_t address) const {
-    const Grid* grid = grids_.data();
-    const Start* start;
-    for (;;) {
-      const uint64_t bucket = (address - grid->origin) >> grid->shift;
-      if (bucket >= grid->count) return &entries_.back();
-      start = &starts_[grid->first + bucket];
-      if (start->grid == 0) break;
-      grid = &grids_[start->grid];
-    }
-    const IoTableEntry* entry = &entries_[start[0].entry];
-    const size_t others = start[1].entry - start[0].entry;
-    if (others > 1) [[unlikely]]
-      entry = Search(entry, others, address);
+    uint32_t bucket = kIsGrid;  // Of grid 0.
+    do {
+      const Grid& grid = grids_[bucket & ~kIsGrid];
+      const uint64_t index = (address - grid.origin) >> grid.shift;
+      if (index >= grid.count) return &entries_.back();
+      bucket = buckets_[grid.first + index];
+    } while ((bucket & kIsGrid) != 0);
+    const IoTableEntry* const entry = &entries_[bucket];
     // One of two. Selected, not jumped to: which one is the guest's choice.
     return entry + (entry->last() < address ? 1 : 0);
   }
-  // The last of entry[0] to entry[others] that may end before `address`.
-  [[nodiscard]] static const IoTableEntry* Search(const IoTableEntry* entry,
-                                                  size_t others,
-                                                  uint64_t address);
 
   void IndexPorts();
   void IndexMemory();
-  // Cuts `cut` into buckets and returns the grid's index. Crowded buckets get
-  // grids of their own down to `depth` further levels.
-  uint32_t AddGrid(const Cut& cut, int depth);
+  // Cuts `cut` into buckets, and those that are crowded again. The grid's
+  // index.
+  uint32_t AddGrid(const Cut& cut);
 
   const AddressSpace space_;
-  // The last one is empty and claims nothing, so that a search may end on it.
+  // The last one is empty and claims nothing: the answer when there is none.
   std::vector<IoTableEntry> entries_;
   const IoTableEntry fallback_;
 
@@ -117,7 +102,7 @@ class IoTable {
   std::vector<PortBlock> blocks_;
 
   std::vector<Grid> grids_;
-  std::vector<Start> starts_;
+  std::vector<uint32_t> buckets_;
 };
 
 }  // namespace libvmm::internal
