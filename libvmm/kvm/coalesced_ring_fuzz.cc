@@ -14,7 +14,7 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   // On the heap, so that AddressSanitizer sees its ends.
   auto* const page = static_cast<std::byte*>(std::aligned_alloc(kPage, kPage));
   std::memset(page, 0, kPage);
-  std::memcpy(page, data, std::min(size, kPage));
+  if (size != 0) std::memcpy(page, data, std::min(size, kPage));
   size_t calls = 0;
   const size_t count = libvmm::internal::DrainCoalescedRing(
       {page, kPage}, [&](const libvmm::CoalescedWrite& write) {

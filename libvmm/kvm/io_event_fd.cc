@@ -15,8 +15,6 @@
 namespace libvmm {
 namespace {
 
-constexpr uint32_t kMaxPortSize = 4;
-
 absl::Status Check(const IoEventFd::Options& options) {
   switch (options.size) {
     case 0:
