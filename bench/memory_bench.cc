@@ -131,25 +131,20 @@ void MeasureWords(TwinBench& bench, size_t count) {
 void MeasureChain(TwinBench& bench, size_t count) {
   const Guest guest(count);
   const GuestMemory& memory = *guest.memory;
-  std::vector<Access> accesses = Accesses(guest, count, /*same=*/false);
-  uint32_t ours = 0;
-  uint32_t raw = 0;
+  const std::vector<Access> accesses = Accesses(guest, count, /*same=*/false);
+  // Memory is zero, but the compiler does not know: each address has the value
+  // before added to it.
   bench.Run(
       absl::StrCat("memory/load_u32/", count, "/chained"), kWords,
-      [&] {
-        // Memory is zero, but the compiler does not know.
-        ours =
-            memory.Load<uint32_t>(accesses[ours % kAccesses].gpa).value_or(0) +
-            ours + 1;
+      [&memory, &accesses, i = size_t{0}, sum = uint32_t{0}]() mutable {
+        sum += memory.Load<uint32_t>(accesses[i++ % kAccesses].gpa + sum)
+                   .value_or(0);
       },
-      [&] {
-        raw = __atomic_load_n(
-                  reinterpret_cast<uint32_t*>(accesses[raw % kAccesses].hva),
-                  __ATOMIC_RELAXED) +
-              raw + 1;
+      [&accesses, i = size_t{0}, sum = uint32_t{0}]() mutable {
+        sum += __atomic_load_n(
+            reinterpret_cast<uint32_t*>(accesses[i++ % kAccesses].hva + sum),
+            __ATOMIC_RELAXED);
       });
-  Keep(ours);
-  Keep(raw);
 }
 
 void MeasureUnaligned(TwinBench& bench) {
@@ -165,8 +160,6 @@ void MeasureUnaligned(TwinBench& bench) {
 }
 
 void MeasureBulk(TwinBench& bench, uint64_t size, int batch) {
-  // The guest's megabytes and the buffer do not share a cache set by accident:
-  // both twins use the same two addresses.
   const Guest guest(1, 4 << 20);
   GuestMemory& memory = *guest.memory;
   std::byte* const hva = guest.pool.data() + 4096;
@@ -195,8 +188,7 @@ void MeasureDirty(TwinBench& bench) {
   DirtyBitmap bitmap({.size = kSize, .page_size = 4096});
   std::vector<uint64_t> words(bitmap.word_count());
   uint64_t offset = 0;
-  // The first pass over 256 MiB finds clean words, all later ones marked words;
-  // `clean` clears behind itself with plain calls of Collect outside the time.
+  // After a first pass over all of it, every page is marked already.
   bench.RunAlone("dirty/mark_2MiB/already_dirty", {.batch = 1 << 12}, [&] {
     bitmap.MarkBytes(offset % kSize, kMark);
     offset += kMark;
@@ -205,6 +197,7 @@ void MeasureDirty(TwinBench& bench) {
     bitmap.MarkBytes(offset % kSize, 4096);
     offset += 4096;
   });
+  // Clears before each round of marks, outside the time.
   const auto clean = [&bench, &bitmap](const char* name, uint64_t start,
                                        uint64_t size, uint64_t step) {
     bench.RunAlone(name, {.batch = 100, .batches = 101},
