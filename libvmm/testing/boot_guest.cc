@@ -5,8 +5,6 @@
 
 #include "libvmm/base/check.h"
 #include "libvmm/base/status_macros.h"
-#include "libvmm/kvm/abi.h"
-#include "libvmm/kvm/ioctl.h"
 #include "libvmm/kvm/vcpu_cpuid.h"
 #include "libvmm/memory/memory_region.h"
 
@@ -22,17 +20,9 @@ absl::StatusOr<BootGuest> BootGuest::Create() {
   guest.kvm_ = std::make_unique<Kvm>(std::move(kvm));
   LIBVMM_ASSIGN_OR_RETURN(Vm vm, Vm::Create(*guest.kvm_));
   guest.vm_ = std::make_unique<Vm>(std::move(vm));
-  const kvm_userspace_memory_region region = {
-      .slot = 0,
-      .flags = 0,
-      .guest_phys_addr = 0,
-      .memory_size = kMemorySize,
-      .userspace_addr = reinterpret_cast<uint64_t>(ram.data()),
-  };
-  LIBVMM_RETURN_IF_ERROR(CallIoctl(guest.vm_->fd(),
-                                   LIBVMM_IOCTL(KVM_SET_USER_MEMORY_REGION),
-                                   &region)
-                             .status());
+  LIBVMM_ASSIGN_OR_RETURN(MemorySlot slot,
+                          MemorySlot::Create(*guest.vm_, ram, {.gpa = Gpa(0)}));
+  guest.slot_ = std::make_unique<MemorySlot>(std::move(slot));
   LIBVMM_ASSIGN_OR_RETURN(Vcpu vcpu, Vcpu::Create(*guest.vm_, 0));
   guest.vcpu_ = std::make_unique<Vcpu>(std::move(vcpu));
   LIBVMM_ASSIGN_OR_RETURN(const Cpuid* const cpuid,

@@ -12,6 +12,7 @@
 #include "absl/status/statusor.h"
 #include "libvmm/base/address.h"
 #include "libvmm/kvm/kvm.h"
+#include "libvmm/kvm/memory_slot.h"
 #include "libvmm/kvm/vcpu.h"
 #include "libvmm/kvm/vm.h"
 #include "libvmm/memory/guest_memory.h"
@@ -46,10 +47,10 @@ class BootGuest {
  private:
   BootGuest() = default;
 
-  // Declared so that the VM ends before its memory.
   std::unique_ptr<GuestMemory> memory_;
   std::unique_ptr<Kvm> kvm_;
   std::unique_ptr<Vm> vm_;
+  std::unique_ptr<MemorySlot> slot_;
   std::unique_ptr<Vcpu> vcpu_;
   ExitReason last_exit_{};
 };
