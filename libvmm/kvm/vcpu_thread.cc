@@ -204,13 +204,17 @@ VcpuThread& VcpuThread::operator=(VcpuThread&& other) noexcept = default;
 VcpuThread::~VcpuThread() = default;
 
 absl::StatusOr<Exit> VcpuThread::Run(Vcpu& vcpu) {
-  internal::ThreadState& state = *state_;
 #ifndef NDEBUG
-  LIBVMM_CHECK(::pthread_equal(state.owner, ::pthread_self()));
+  LIBVMM_CHECK(::pthread_equal(state_->owner, ::pthread_self()));
 #endif
   if (ABSL_PREDICT_FALSE(vcpu.run_ == nullptr)) {
     LIBVMM_RETURN_IF_ERROR(vcpu.MapRunPage());
   }
+  return RunMapped(vcpu);
+}
+
+absl::StatusOr<Exit> VcpuThread::RunMapped(Vcpu& vcpu) {
+  internal::ThreadState& state = *state_;
   internal::KickState& kick = *vcpu.kick_;
   // First who runs, then whether anyone asked to stop. A timer that fires after
   // `expired` was read finds `current` and sets immediate_exit; a kicker that misses
@@ -231,8 +235,10 @@ absl::StatusOr<Exit> VcpuThread::Run(Vcpu& vcpu) {
   if (ABSL_PREDICT_FALSE(exit.ok() &&
                          exit->reason() == ExitReason::kInterrupted) &&
       state.expired.load(std::memory_order_relaxed)) {
-    return Exit(vcpu.run_, ExitReason::kDeadline);
+    exit = Exit(vcpu.run_, ExitReason::kDeadline);
   }
+  // The only return, so that Vcpu::Run makes `exit` in the caller's memory: a copy
+  // would wait for its stores.
   return exit;
 }
 

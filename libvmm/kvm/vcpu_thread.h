@@ -112,6 +112,9 @@ class VcpuThread {
  private:
   explicit VcpuThread(std::unique_ptr<internal::ThreadState> state);
 
+  // Run on a vCPU whose run page is mapped.
+  absl::StatusOr<Exit> RunMapped(Vcpu& vcpu);
+
   std::unique_ptr<internal::ThreadState> state_;
 };
 
