@@ -34,8 +34,8 @@ namespace libvmm {
 // Cost: a registration copies the table: a microsecond, some 30 of them with
 //     4096 devices, and one membarrier(2) call when cursors exist; it waits for
 //     lookups under way, not for devices. Heap: for ports 1 KiB, 512 bytes for
-//     each populated block of 256 ports and 32 for each device; for MMIO at
-//     most 80 for each device, 48 as a rule; 64 for each cursor.
+//     each populated block of 256 ports and 32 for each device; for MMIO 40 for
+//     each device, some more in uneven layouts; 64 for each cursor.
 class IoBus {
  public:
   explicit IoBus(AddressSpace space);
