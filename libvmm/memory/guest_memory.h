@@ -61,7 +61,7 @@ namespace libvmm {
 // and
 //     mapped until Reclaim() or the destructor, because an access in flight may
 //     still be using it: that is the price of wait-free readers. Each change
-//     keeps about 100 bytes for each region in the map, and a removed region
+//     keeps about 110 bytes for each region in the map, and a removed region
 //     keeps its pages, so a host that removes memory calls Reclaim() at a quiet
 //     moment.
 // Errors: changes of the map return a Status naming the range; accesses never

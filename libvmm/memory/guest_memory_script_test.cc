@@ -11,7 +11,7 @@ namespace libvmm {
 namespace {
 
 TEST(GuestMemoryScriptTest, RandomOperationsMatchAByteMapModel) {
-  for (uint64_t seed = 1; seed <= 50; ++seed) {
+  for (uint64_t seed = 1; seed <= 30; ++seed) {
     std::mt19937_64 random(seed);
     std::vector<uint8_t> script(4096);
     for (uint8_t& byte : script) byte = static_cast<uint8_t>(random());
