@@ -42,8 +42,7 @@ namespace libvmm::bench {
 // Thread-safety: thread-compatible; operations run on the calling thread.
 // Ownership: keeps nothing of the operations after Run returns.
 // Errors: a wrong command line, or a result file that cannot be written, ends
-// the
-//     process with a message and exit code 2.
+//     the process with a message and exit code 2.
 class TwinBench {
  public:
   struct Options {

@@ -10,8 +10,8 @@
 namespace libvmm {
 
 // True when [offset, offset + size) lies inside [0, total), with no overflow
-// whatever the arguments are. An empty range may start at `total`. The one check
-// on which every bounded access in libvmm rests.
+// whatever the arguments are. An empty range may start at `total`. The one
+// check on which every bounded access in libvmm rests.
 [[nodiscard]] constexpr bool RangeFits(uint64_t total, uint64_t offset,
                                        uint64_t size) {
   return size <= total && offset <= total - size;
@@ -24,7 +24,8 @@ namespace libvmm {
 // wraps as the hardware's adder does; CheckedAdd is for sums that guest or
 // embedder can choose.
 //
-// Thread-safety: immutable value. Cost: one word, passed in a register.
+// Thread-safety: immutable value.
+// Cost: one word, passed in a register.
 template <typename Space>
 class GuestAddress {
  public:
@@ -40,7 +41,8 @@ class GuestAddress {
     return GuestAddress(value_ + bytes);
   }
 
-  // `alignment` is a power of two. AlignUp wraps to zero above the last multiple.
+  // `alignment` is a power of two. AlignUp wraps to zero above the last
+  // multiple.
   [[nodiscard]] constexpr GuestAddress AlignDown(uint64_t alignment) const {
     return GuestAddress(value_ & ~(alignment - 1));
   }

@@ -27,8 +27,8 @@ void AsymmetricFence::Heavy() const {
 }
 
 void AsymmetricFence::FullFence() {
-  // A locked read-modify-write orders like a fence, and unlike one is understood
-  // by ThreadSanitizer.
+  // A locked read-modify-write orders like a fence, and unlike one is
+  // understood by ThreadSanitizer.
   std::atomic<int> scratch{0};
   scratch.fetch_add(1, std::memory_order_seq_cst);
 }

@@ -9,11 +9,12 @@ namespace libvmm {
 // One side of a store-load ordering made free at the other side's cost
 // (membarrier(2), MEMBARRIER_CMD_PRIVATE_EXPEDITED).
 //
-// Two threads that each store a flag and then load the other's need a full fence
-// between store and load, on both sides, or both may miss. When one side runs on
-// every VM exit and the other hardly ever, the frequent side calls Light() and the
-// rare side Heavy(): at least one of them then sees the other's store. Users: the
-// Kicker against the vCPU thread, IoBus registration against dispatch.
+// Two threads that each store a flag and then load the other's need a full
+// fence between store and load, on both sides, or both may miss. When one side
+// runs on every VM exit and the other hardly ever, the frequent side calls
+// Light() and the rare side Heavy(): at least one of them then sees the other's
+// store. Users: the Kicker against the vCPU thread, IoBus registration against
+// dispatch.
 //
 // Thread-safety: immutable after construction; Light and Heavy from any thread.
 //     Heavy is async-signal-safe.

@@ -9,13 +9,14 @@
 namespace libvmm::internal {
 
 // Writes one line to stderr and aborts.
-[[noreturn]] void CheckFailed(const char* file, int line, const char* condition);
+[[noreturn]] void CheckFailed(const char* file, int line,
+                              const char* condition);
 
 }  // namespace libvmm::internal
 
-#define LIBVMM_CHECK(condition)                                             \
-  (__builtin_expect(static_cast<bool>(condition), 1)                        \
-       ? static_cast<void>(0)                                               \
+#define LIBVMM_CHECK(condition)                      \
+  (__builtin_expect(static_cast<bool>(condition), 1) \
+       ? static_cast<void>(0)                        \
        : ::libvmm::internal::CheckFailed(__FILE__, __LINE__, #condition))
 
 #ifdef NDEBUG

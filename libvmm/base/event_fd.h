@@ -14,22 +14,23 @@ namespace libvmm {
 // through it without knowing KVM.
 //
 // Thread-safety: thread-safe; each operation is one system call on the counter.
-// Ownership: owns its descriptor; fd() is lent, to poll or to hand to the kernel.
+// Ownership: owns its descriptor; fd() is lent, to poll or to hand to the
+//     kernel.
 // Errors: only Create can fail. The counter saturates instead of blocking.
-// Cost: one system call per operation; Signal and Drain never block, and both are
-//     async-signal-safe.
+// Cost: one system call per operation; Signal and Drain never block, and both
+//     are async-signal-safe.
 class EventFd {
  public:
   // A counter at zero: non-blocking, close-on-exec. kResourceExhausted when the
   // process or the system has no descriptor left (EMFILE, ENFILE, ENOMEM).
   static absl::StatusOr<EventFd> Create();
 
-  // Wraps a descriptor that is already an eventfd, for example one received from
-  // another process. It is not checked, only owned.
+  // Wraps a descriptor that is already an eventfd, for example one received
+  // from another process. It is not checked, only owned.
   static EventFd Adopt(UniqueFd fd) { return EventFd(std::move(fd)); }
 
-  // A second owner of the same counter: signals go to both. kResourceExhausted at
-  // the process's descriptor limit.
+  // A second owner of the same counter: signals go to both. kResourceExhausted
+  // at the process's descriptor limit.
   absl::StatusOr<EventFd> Duplicate() const;
 
   // The descriptor: readable when the counter is not zero.

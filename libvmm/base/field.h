@@ -26,9 +26,9 @@ struct Field {
   static constexpr unsigned kShift = kLow;
   static constexpr unsigned kWidth = kHigh - kLow + 1;
   // Largest value the field holds, and its place in the register.
-  static constexpr T kMax = static_cast<T>(
-      std::numeric_limits<T>::max() >>
-      (std::numeric_limits<T>::digits - kWidth));
+  static constexpr T kMax =
+      static_cast<T>(std::numeric_limits<T>::max() >>
+                     (std::numeric_limits<T>::digits - kWidth));
   static constexpr T kMask = static_cast<T>(kMax << kShift);
 
   // The field's value in `reg`, shifted down.

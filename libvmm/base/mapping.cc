@@ -15,10 +15,10 @@ namespace {
 
 absl::Status MmapError(int error, const Mapping::Options& options) {
   return ErrnoStatus(
-      error, absl::StrCat("mmap(size ", options.size, ", protection ",
-                          options.protection, ", flags 0x",
-                          absl::Hex(options.flags), ", fd ", options.fd,
-                          ", offset ", options.offset, ")"));
+      error,
+      absl::StrCat("mmap(size ", options.size, ", protection ",
+                   options.protection, ", flags 0x", absl::Hex(options.flags),
+                   ", fd ", options.fd, ", offset ", options.offset, ")"));
 }
 
 // Over-reserves inaccessible address space and puts the mapping at the first
@@ -72,20 +72,18 @@ absl::StatusOr<Mapping> Mapping::Create(const Options& options) {
         "Mapping flags place the mapping (MAP_FIXED)");
   }
   const size_t rounded = (options.size + page - 1) & ~(page - 1);
-  void* const data =
-      options.alignment > page
-          ? MapAligned(options, rounded)
-          : ::mmap(nullptr, options.size, options.protection, options.flags,
-                   options.fd, options.offset);
+  void* const data = options.alignment > page
+                         ? MapAligned(options, rounded)
+                         : ::mmap(nullptr, options.size, options.protection,
+                                  options.flags, options.fd, options.offset);
   if (data == MAP_FAILED) return MmapError(errno, options);
   return Mapping(static_cast<std::byte*>(data), options.size);
 }
 
 absl::Status Mapping::ReplaceWithAnonymous() {
   if (data_ == nullptr) return absl::OkStatus();
-  void* const replaced =
-      ::mmap(data_, size_, PROT_READ | PROT_WRITE,
-             MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0);
+  void* const replaced = ::mmap(data_, size_, PROT_READ | PROT_WRITE,
+                                MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0);
   if (replaced == MAP_FAILED) {
     return ErrnoStatus(errno, "mmap(anonymous pages over a mapping)");
   }

@@ -28,8 +28,8 @@ class Mapping {
     // Bytes, not zero. The kernel rounds up to whole pages; size() does not.
     size_t size = 0;
     int protection = PROT_READ | PROT_WRITE;
-    // MAP_SHARED or MAP_PRIVATE, with any of the MAP_ flags that do not place the
-    // mapping (MAP_FIXED is refused).
+    // MAP_SHARED or MAP_PRIVATE, with any of the MAP_ flags that do not place
+    // the mapping (MAP_FIXED is refused).
     int flags = MAP_PRIVATE | MAP_ANONYMOUS;
     // The file behind the mapping, lent for the call; -1 with MAP_ANONYMOUS.
     int fd = -1;
@@ -42,9 +42,9 @@ class Mapping {
   // Owns nothing; data() is null and size() zero.
   constexpr Mapping() = default;
 
-  // kInvalidArgument names the option that cannot be; kernel refusals keep their
-  // errno (ENOMEM is kResourceExhausted, EACCES kPermissionDenied, ENODEV and
-  // EINVAL as ErrnoStatus says).
+  // kInvalidArgument names the option that cannot be; kernel refusals keep
+  // their errno (ENOMEM is kResourceExhausted, EACCES kPermissionDenied, ENODEV
+  // and EINVAL as ErrnoStatus says).
   static absl::StatusOr<Mapping> Create(const Options& options);
 
   Mapping(Mapping&& other) noexcept
@@ -64,8 +64,8 @@ class Mapping {
   [[nodiscard]] size_t size() const { return size_; }
   [[nodiscard]] std::span<std::byte> bytes() const { return {data_, size_}; }
 
-  // Puts fresh private zero pages in the place of whatever is mapped, at the same
-  // address: old pointers stay valid, and the file behind is let go.
+  // Puts fresh private zero pages in the place of whatever is mapped, at the
+  // same address: old pointers stay valid, and the file behind is let go.
   absl::Status ReplaceWithAnonymous();
 
   // Unmaps now. Harmless when nothing is owned.

@@ -8,8 +8,8 @@
 
 namespace libvmm {
 
-// std::mutex with the annotations that clang's -Wthread-safety reads. Registration
-// and set-up paths use it; the exit path takes no lock.
+// std::mutex with the annotations that clang's -Wthread-safety reads.
+// Registration and set-up paths use it; the exit path takes no lock.
 //
 // Thread-safety: thread-safe. Not recursive.
 // Cost: no system call when uncontended.

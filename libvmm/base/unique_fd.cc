@@ -22,7 +22,8 @@ void UniqueFd::Reset() {
 absl::StatusOr<UniqueFd> UniqueFd::Duplicate() const {
   const int copy = ::fcntl(fd_, F_DUPFD_CLOEXEC, 0);
   if (copy < 0) {
-    return ErrnoStatus(errno, absl::StrCat("fcntl(", fd_, ", F_DUPFD_CLOEXEC)"));
+    return ErrnoStatus(errno,
+                       absl::StrCat("fcntl(", fd_, ", F_DUPFD_CLOEXEC)"));
   }
   return UniqueFd(copy);
 }

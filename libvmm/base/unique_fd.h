@@ -13,7 +13,8 @@ namespace libvmm {
 //
 // Thread-safety: thread-compatible; get() may be called while other threads use
 //     the descriptor number.
-// Ownership: move-only. The destructor closes; it cannot fail, and errno is kept.
+// Ownership: move-only. The destructor closes; it cannot fail, and errno is
+//     kept.
 // Errors: none of its own; see Duplicate.
 // Cost: one close(2) at the end of the life of an owned descriptor.
 class UniqueFd {
@@ -45,9 +46,9 @@ class UniqueFd {
   // Closes now. Harmless when nothing is owned.
   void Reset();
 
-  // A second descriptor for the same open file (F_DUPFD_CLOEXEC). An error names
-  // the number and the errno: EBADF (kFailedPrecondition) when nothing is owned,
-  // EMFILE (kResourceExhausted) at the process's limit.
+  // A second descriptor for the same open file (F_DUPFD_CLOEXEC). An error
+  // names the number and the errno: EBADF (kFailedPrecondition) when nothing is
+  // owned, EMFILE (kResourceExhausted) at the process's limit.
   absl::StatusOr<UniqueFd> Duplicate() const;
 
  private:

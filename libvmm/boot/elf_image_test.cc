@@ -349,8 +349,8 @@ TEST(ElfImageTest, FindsNotesByOwnerAndType) {
 }
 
 TEST(ElfImageTest, NotesAlignedToEightBytes) {
-  // Owner of 4 bytes behind a header of 12: the descriptor starts at 16,
-  // not 20.
+  // Owner of 4 bytes behind a header of 12: the descriptor starts at 16, not
+  // 20.
   std::vector<std::byte> notes = ElfNote(std::span("GNU", 4), 5, Bytes(4, 3));
   notes.resize(24);
   const auto next = ElfNote(std::span("Xen", 4), 1, Bytes(8, 4));

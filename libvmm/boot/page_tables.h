@@ -46,9 +46,11 @@ struct PageMapping {
 // copied to guest memory in one piece by Write.
 //
 //   const GpaRange space{Gpa(0x1000), 0x8000};
-//   ASSIGN_OR_RETURN(PageTables tables, PageTables::Create({.space = space}));
-//   RETURN_IF_ERROR(tables.Map(IdentityMapping(ram, {.writable = true})));
-//   RETURN_IF_ERROR(tables.Write(memory));
+//   LIBVMM_ASSIGN_OR_RETURN(PageTables tables,
+//                           PageTables::Create({.space = space}));
+//   LIBVMM_RETURN_IF_ERROR(
+//       tables.Map(IdentityMapping(ram, {.writable = true})));
+//   LIBVMM_RETURN_IF_ERROR(tables.Write(memory));
 //   sregs.cr3 = tables.root().value();
 //
 // Each Map uses the largest pages that alignment allows. Accessed and dirty

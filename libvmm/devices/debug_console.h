@@ -16,8 +16,10 @@ namespace libvmm {
 // that the port is there. One port; wider accesses are so many bytes.
 //
 // Thread-safety: as safe as the sink, which runs on the vCPU threads that
-//     write. Ownership: owns the sink. Errors: none. Cost: a call of the sink
-//     for each write.
+//     write.
+// Ownership: owns the sink.
+// Errors: none.
+// Cost: a call of the sink for each write.
 class DebugConsole final : public IoDevice {
  public:
   // Where the PC has it, and what reading it gives.

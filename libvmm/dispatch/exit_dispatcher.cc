@@ -88,9 +88,9 @@ absl::StatusOr<DispatchResult> ExitDispatcher::Complete(
   }
   const size_t wanted = is_write_ ? 0 : element_size_;
   if (data.size() != wanted) {
-    return absl::InvalidArgumentError(
-        absl::StrCat("Complete: data has ", data.size(), " bytes, the deferred ",
-                     is_write_ ? "write" : "read", " takes ", wanted));
+    return absl::InvalidArgumentError(absl::StrCat(
+        "Complete: data has ", data.size(), " bytes, the deferred ",
+        is_write_ ? "write" : "read", " takes ", wanted));
   }
   std::ranges::copy(data, element_.begin());
   const size_t size = element_size_;

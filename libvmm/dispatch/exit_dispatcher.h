@@ -50,8 +50,8 @@ enum class DispatchResult : uint8_t {
 // Ownership: move-only. Holds a cursor on each bus, not the devices. One per
 //     vCPU, since a deferred access belongs to the exit it came from.
 // Errors: only Complete has any; what the guest does is a DispatchResult.
-// Cost: one table lookup (none when the device is the same as last time) and one
-//     virtual call per access. No lock, no allocation, no system call.
+// Cost: one table lookup (none when the device is the same as last time) and
+//     one virtual call per access. No lock, no allocation, no system call.
 class ExitDispatcher {
  public:
   ExitDispatcher(IoBus& ports, IoBus& mmio)
@@ -82,8 +82,8 @@ class ExitDispatcher {
   IoCursor ports_;
   IoCursor mmio_;
 
-  // The deferred element; size zero when there is none. `rest_` are the elements
-  // behind it, and stays empty for MMIO.
+  // The deferred element; size zero when there is none. `rest_` are the
+  // elements behind it, and stays empty for MMIO.
   size_t element_size_ = 0;
   std::span<std::byte> element_;
   std::span<std::byte> rest_;

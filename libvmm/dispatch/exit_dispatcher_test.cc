@@ -59,7 +59,8 @@ class RunPage {
   std::unique_ptr<Page> page_ = std::make_unique<Page>();
 };
 
-// Answers each access with the next scripted result and keeps what it was given.
+// Answers each access with the next scripted result and keeps what it was
+// given.
 class ScriptedDevice final : public IoDevice {
  public:
   IoResult Read(uint64_t, std::span<std::byte> data) override {
@@ -121,9 +122,9 @@ TEST_F(ExitDispatcherTest, PortReadFillsTheRunPage) {
 
 TEST_F(ExitDispatcherTest, MmioGetsOffsetAndOddSizes) {
   Attach();
-  EXPECT_EQ(dispatcher_.Dispatch(
-                page_.Mmio(true, kMmioBase + 5, {B(1), B(2), B(3)})),
-            DispatchResult::kHandled);
+  EXPECT_EQ(
+      dispatcher_.Dispatch(page_.Mmio(true, kMmioBase + 5, {B(1), B(2), B(3)})),
+      DispatchResult::kHandled);
   EXPECT_THAT(device_.offsets, ElementsAre(5));
   EXPECT_THAT(device_.written, ElementsAre(B(1), B(2), B(3)));
   const Exit read = page_.Mmio(false, kMmioBase, std::vector<std::byte>(7));

@@ -28,15 +28,13 @@ struct PageRange {
 // not see what the host writes, so a complete answer merges the two.
 //
 // Thread-safety: thread-safe. A page that is marked while another thread
-// collects
-//     is in this collection or stays for the next; either way whoever copies a
-//     page after Collect returned it either sees the bytes written before the
-//     mark, or will be given the page again.
+//     collects is in this collection or stays for the next; either way whoever
+//     copies a page after Collect returned it either sees the bytes written
+//     before the mark, or will be given the page again.
 // Ownership: owns its words; callers bring the buffer for a collection.
 // Errors: none. Pages beyond the last are the caller's bug and not marked.
 // Cost: a mark tests before it writes: pages already marked cost a load for
-// each
-//     64, and no shared cache line is dirtied. Collect is one system call
+//     each 64, and no shared cache line is dirtied. Collect is one system call
 //     (membarrier(2)) and an exchange for each word that is not zero.
 class DirtyBitmap {
  public:

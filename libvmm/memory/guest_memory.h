@@ -30,7 +30,7 @@ namespace libvmm {
 // guest-physical addresses to MemoryRegions, with checked access to the bytes.
 //
 //   std::unique_ptr<GuestMemory> memory = GuestMemory::Create();
-//   RETURN_IF_ERROR(memory->Add(Gpa(0), ram));
+//   LIBVMM_RETURN_IF_ERROR(memory->Add(Gpa(0), ram));
 //   std::optional<uint16_t> index =
 //       memory->Load<uint16_t>(ring + 2, std::memory_order_acquire);
 //   if (!index) ...  // The guest gave an address that is not memory.
@@ -41,15 +41,13 @@ namespace libvmm {
 //
 // Accesses:
 // - Addresses come from the guest, so a bad one is a value (nothing, or false)
-// and
-//   costs no allocation. Read-only regions refuse writes the same way.
+//   and costs no allocation. Read-only regions refuse writes the same way.
 // - Every access takes effect wholly or not at all: when any byte of it is not
 //   memory, none is touched. It may cross from a region into the adjacent one.
 //   An empty access succeeds at any address.
 // - Words of 1, 2, 4 or 8 bytes at a multiple of their size are single-copy
-// atomic,
-//   by Load and Store as by Read and Write. Everything else may be seen half
-//   done.
+//   atomic, by Load and Store as by Read and Write. Everything else may be seen
+//   half done.
 // - A const GuestMemory only reads.
 //
 // Thread-safety: thread-safe. Accesses are wait-free: no lock, no
@@ -58,16 +56,15 @@ namespace libvmm {
 //     tracking take a mutex and publish a new map, for accesses that begin
 //     after they return.
 // Ownership: shares the regions. What was taken out of the map stays allocated
-// and
-//     mapped until Reclaim() or the destructor, because an access in flight may
-//     still be using it: that is the price of wait-free readers. Each change
-//     keeps about 110 bytes for each region in the map, and a removed region
-//     keeps its pages, so a host that removes memory calls Reclaim() at a quiet
-//     moment.
+//     and mapped until Reclaim() or the destructor, because an access in flight
+//     may still be using it: that is the price of wait-free readers. Each
+//     change keeps about 110 bytes for each region in the map, and a removed
+//     region keeps its pages, so a host that removes memory calls Reclaim() at
+//     a quiet moment.
 // Errors: changes of the map return a Status naming the range; accesses never
-// do. Cost: an aligned Load or Store in a map of one region is one compare and
-// about
-//     10 instructions; more regions add a branch-free binary search.
+//     do.
+// Cost: an aligned Load or Store in a map of one region is one compare and
+//     about 10 instructions; more regions add a branch-free binary search.
 class GuestMemory {
  public:
   // A region and where to put it.
@@ -172,8 +169,7 @@ class GuestMemory {
   [[nodiscard]] bool IsReadable(GpaRange range) const noexcept;
   [[nodiscard]] bool IsWritable(GpaRange range) const noexcept;
 
-  // ---- Spans of host memory, for system calls and large structures
-  // -----------
+  // ---- Spans of host memory, for system calls and large structures ---------
 
   // The bytes at range.start that lie together in host memory: all of the
   // range, or as far as its first region goes; empty where that is not memory.
@@ -208,8 +204,7 @@ class GuestMemory {
   // Writes `range` to a file.
   FileTransfer WriteToFile(GpaRange range, FilePosition to) const noexcept;
 
-  // ---- Dirty pages
-  // -----------------------------------------------------------
+  // ---- Dirty pages ---------------------------------------------------------
 
   // From now on marks in a DirtyBitmap what is written through this object into
   // the region that starts at `gpa`; kNotFound when none does. Returns the

@@ -20,19 +20,19 @@ namespace libvmm {
 // address; GuestMemory gives it one, and a KVM memory slot lends it to the
 // guest.
 //
-//   ASSIGN_OR_RETURN(MemoryRegion ram,
+//   LIBVMM_ASSIGN_OR_RETURN(MemoryRegion ram,
 //                    MemoryRegion::Anonymous({.size = 64 << 20}));
-//   RETURN_IF_ERROR(memory->Add(Gpa(0), ram));
+//   LIBVMM_RETURN_IF_ERROR(memory->Add(Gpa(0), ram));
 //
 // The bytes are shared with the guest and change at any moment; devices reach
 // them through GuestMemory. data() and bytes() are for those who set the guest
 // up and for system calls.
 //
 // Thread-safety: immutable. Copies of one handle may be used by several
-// threads. Ownership: a handle shares the mapping with its copies and slices.
-// The mapping,
-//     and the descriptor behind it, go with the last of them. External memory
-//     stays the embedder's.
+//     threads.
+// Ownership: a handle shares the mapping with its copies and slices. The
+//     mapping, and the descriptor behind it, go with the last of them. External
+//     memory stays the embedder's.
 // Errors: factories name the option or the system call, with its value. Sizes,
 //     offsets and addresses that are not multiples of PageSize() (or of the
 //     huge page, with hugetlb) are kInvalidArgument.
@@ -53,8 +53,7 @@ class MemoryRegion {
     // What the system does by itself (/sys/kernel/mm/transparent_hugepage).
     kDefault,
     // Small pages only. With many small guests this saves most of the memory:
-    // one
-    // touched byte costs 4 KiB, not 2 MiB.
+    // one touched byte costs 4 KiB, not 2 MiB.
     kNever,
     // Transparent huge pages wherever the kernel can, on a 2 MiB aligned
     // address.

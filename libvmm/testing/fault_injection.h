@@ -113,7 +113,7 @@ class FaultPause {
 }  // namespace internal
 
 // The result of `setup`, whose system calls are neither counted nor failed:
-//   ASSIGN_OR_RETURN(Vm vm, WithoutFaults([&] { return Vm::Create(kvm); }));
+//   LIBVMM_ASSIGN_OR_RETURN(Vm vm, WithoutFaults([&] { return Vm::Create(kvm); }));
 template <typename Setup>
 auto WithoutFaults(Setup setup) {
   const internal::FaultPause pause;

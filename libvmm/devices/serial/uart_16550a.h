@@ -39,8 +39,9 @@ namespace libvmm {
 //     this object. When two threads cause callbacks, one of them may run those
 //     of both.
 // Ownership: owns the callbacks. Must outlive its IoRegistration, and every
-//     call. Errors: only Restore can fail. The guest cannot cause any. Cost: a
-//     register access takes one lock, held for some instructions and never
+//     call.
+// Errors: only Restore can fail. The guest cannot cause any.
+// Cost: a register access takes one lock, held for some instructions and never
 //     during a callback: guests with several CPUs and the host's input thread
 //     meet here, and a UART is far from any fast path. No allocation.
 class Uart16550a final : public IoDevice {

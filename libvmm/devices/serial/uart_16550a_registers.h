@@ -59,8 +59,8 @@ enum class InterruptId : uint8_t {
   kNone = 0x1,
 };
 
-// FIFO Control Register. The other bits count only when FcrEnable is written
-// as 1.
+// FIFO Control Register. The other bits count only when FcrEnable is written as
+// 1.
 using FcrEnable = Field<uint8_t, 0, 0>;
 using FcrReceiverReset = Field<uint8_t, 1, 1>;     // Clears itself.
 using FcrTransmitterReset = Field<uint8_t, 2, 2>;  // Clears itself.
