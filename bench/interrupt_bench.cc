@@ -51,7 +51,7 @@ double NsSince(Clock::time_point start) {
 
 void BenchDeadline(TwinBench& bench, VcpuThread& thread, Vcpu& vcpu) {
   constexpr auto kSlice = std::chrono::milliseconds(1);
-  bench.RunAlone("deadline/1ms/overshoot", {.batch = 20, .batches = 51}, [&] {
+  bench.RunAlone("deadline/1ms/overshoot", {.batch = 1, .batches = 1001}, [&] {
     const auto end = Clock::now() + kSlice;
     const Deadline deadline =
         Must(thread.StartDeadline({.after = absl::FromChrono(kSlice)}));
@@ -85,7 +85,7 @@ void BenchKick(TwinBench& bench, VcpuThread& thread, Vcpu& vcpu) {
       kicker.Kick();
     }
   });
-  bench.RunAlone("kick/answered", {.batch = 20, .batches = 51}, [&] {
+  bench.RunAlone("kick/answered", {.batch = 1, .batches = 1001}, [&] {
     wanted.fetch_add(1);
     while (Must(thread.Run(vcpu)).reason() != ExitReason::kKicked) {
     }

@@ -17,7 +17,7 @@ namespace libvmm::bench {
 // Ownership: owns everything until Destroy, which the destructor calls.
 class RawGuest {
  public:
-  // Opens KVM, makes VM, memory slot and vCPU, and sets the start state: real
+  // Makes VM, memory slot and vCPU, and sets the start state: real
   // mode at 0000:1000. `memory_size` is what the slot covers.
   RawGuest(int kvm_fd, std::initializer_list<uint8_t> code,
            size_t memory_size = 0x10000);

@@ -9,7 +9,6 @@
 #include <regex>
 #include <string>
 
-#include "absl/strings/match.h"
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_format.h"
 #include "absl/strings/string_view.h"
@@ -37,17 +36,17 @@ void Print(const Row& row) {
 TwinBench::TwinBench(int argc, char** argv) {
   for (int i = 1; i < argc; ++i) {
     absl::string_view flag = argv[i];
-    if (absl::ConsumePrefix(&flag, "--benchmark_filter=")) {
+    if (absl::ConsumePrefix(&flag, "--filter=")) {
       filter_ = std::string(flag);
-    } else if (absl::ConsumePrefix(&flag, "--benchmark_out=")) {
+    } else if (absl::ConsumePrefix(&flag, "--out=")) {
       out_ = std::string(flag);
     } else if (absl::ConsumePrefix(&flag, "--batches=") &&
                absl::SimpleAtoi(flag, &batches_) && batches_ > 0) {
       continue;
-    } else if (!absl::StartsWith(flag, "--benchmark_")) {
+    } else {
       absl::FPrintF(stderr,
-                    "%s: cannot read %s; known are --benchmark_filter=REGEX, "
-                    "--benchmark_out=FILE and --batches=N with N > 0\n",
+                    "%s: cannot read %s; known are --filter=REGEX, "
+                    "--out=FILE and --batches=N with N > 0\n",
                     argv[0], argv[i]);
       std::exit(2);
     }

@@ -52,11 +52,10 @@ class TwinBench {
     int batches = 51;
   };
 
-  // Understands the flags of Google's benchmark library that tools/bench gives
-  // to every benchmark, and ignores the rest of --benchmark_*:
-  //   --benchmark_filter=REGEX  only benchmarks in whose name REGEX is found
-  //   --benchmark_out=FILE      also write the rows as JSON, one a line
-  //   --batches=N               N instead of what Options say, for a quick look
+  // Understands these flags, the first two of which tools/bench gives:
+  //   --filter=REGEX  only benchmarks in whose name REGEX is found
+  //   --out=FILE      also write the rows as JSON, one a line
+  //   --batches=N     N instead of what Options say, for a quick look
   TwinBench(int argc, char** argv);
 
   // Whether the filter lets `name` run: to skip a costly set-up.

@@ -43,7 +43,7 @@ TEST(TwinBenchTest, InterleavesBatchesAndAlternatesTheOrder) {
 
 TEST(TwinBenchTest, SelfTimedOperationsReportTheirOwnTime) {
   const std::string out = ::testing::TempDir() + "/self_timed.json";
-  TwinBench bench = BenchWith({"--benchmark_out=" + out});
+  TwinBench bench = BenchWith({"--out=" + out});
   // The 1000s come from the warm-up round and must not count.
   int ours_calls = 0;
   int raw_calls = 0;
@@ -59,7 +59,7 @@ TEST(TwinBenchTest, SelfTimedOperationsReportTheirOwnTime) {
 
 TEST(TwinBenchTest, RunAloneHasNoTwin) {
   const std::string out = ::testing::TempDir() + "/alone.json";
-  TwinBench bench = BenchWith({"--benchmark_out=" + out});
+  TwinBench bench = BenchWith({"--out=" + out});
   bench.RunAlone("x", {.batch = 1, .batches = 3}, [] { return 7; });
   EXPECT_EQ(bench.Finish(), 0);
   EXPECT_THAT(ReadFile(out),
@@ -67,7 +67,7 @@ TEST(TwinBenchTest, RunAloneHasNoTwin) {
 }
 
 TEST(TwinBenchTest, FilterSelectsByRegex) {
-  TwinBench bench = BenchWith({"--benchmark_filter=^pio/(in|out)$"});
+  TwinBench bench = BenchWith({"--filter=^pio/(in|out)$"});
   EXPECT_TRUE(bench.Wants("pio/out"));
   EXPECT_FALSE(bench.Wants("mmio/out"));
   int calls = 0;
@@ -76,7 +76,7 @@ TEST(TwinBenchTest, FilterSelectsByRegex) {
 }
 
 TEST(TwinBenchTest, BatchesFlagReplacesTheNumberOfRounds) {
-  TwinBench bench = BenchWith({"--batches=4", "--benchmark_min_time=9"});
+  TwinBench bench = BenchWith({"--batches=4"});
   int calls = 0;
   bench.RunAlone("x", {.batch = 1, .batches = 1000}, [&] { ++calls; });
   EXPECT_EQ(calls, 5);
@@ -90,7 +90,7 @@ TEST(TwinBenchDeathTest, UnknownFlagEndsTheProcess) {
 }
 
 TEST(TwinBenchDeathTest, UnwritableResultFileEndsTheProcess) {
-  TwinBench bench = BenchWith({"--benchmark_out=/nonexistent/x.json"});
+  TwinBench bench = BenchWith({"--out=/nonexistent/x.json"});
   EXPECT_EXIT(bench.Finish(), ::testing::ExitedWithCode(2),
               "cannot write /nonexistent/x.json");
 }

@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
-// hot_paths NAME COUNT
+// hot_paths COUNT [NAME]
 //
-// Goes COUNT times through the hot path NAME, for instruction_budget_test to
-// count instructions. Without arguments: lists the names. Needs no /dev/kvm.
+// Goes COUNT times through the hot path NAME, or through each, and prints its
+// name first: instruction_budget_test counts the instructions. Needs no
+// /dev/kvm.
 #include <signal.h>
 
 #include <array>

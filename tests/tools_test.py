@@ -107,29 +107,6 @@ class CountTestsTest(unittest.TestCase):
 
 class BenchTableTest(unittest.TestCase):
 
-    @staticmethod
-    def run_of(name, cpu, real=1.0, unit="ns"):
-        return {"run_name": name, "run_type": "iteration", "cpu_time": cpu,
-                "real_time": real, "time_unit": unit}
-
-    def test_raw_twin_gives_medians_over_pairs(self):
-        runs = [self.run_of("BM_load/8/repeats:3", t) for t in (11, 120, 130)]
-        runs += [self.run_of("BM_load/raw/8/repeats:3", t) for t in (10, 100, 100)]
-        self.assertEqual(bench_table.google_rows({"benchmarks": runs}), [
-            {"name": "load/8", "ours_ns": 120, "raw_ns": 100, "ratio": 1.2,
-             "diff_ns": 20, "p99_ns": None, "instructions": None}])
-
-    def test_without_twin_ratio_is_null(self):
-        runs = [self.run_of("copy/real_time", 5, real=7, unit="us")]
-        row, = bench_table.google_rows({"benchmarks": runs})
-        self.assertEqual((row["name"], row["ours_ns"], row["ratio"]),
-                         ("copy", 7000, None))
-
-    def test_failed_benchmark_ends_the_run(self):
-        run = dict(self.run_of("x", 1), error_occurred=True, error_message="no")
-        with self.assertRaises(SystemExit):
-            bench_table.google_rows({"benchmarks": [run]})
-
     def test_json_keeps_nulls_and_six_digits(self):
         row = dict.fromkeys(bench_table.FIELDS)
         row.update(name="x", ours_ns=1.23456789)

@@ -3,13 +3,11 @@
 // a C library, an interrupt table or any privileged instruction, so that it
 // runs at CPL 0 and at CPL 3 alike. What it expects of its host:
 //
-//   port 0x3f8        a 16550A UART; the program polls it and takes no
-//   interrupt 0xd0000000        an accumulator, mapped at its own address: a
-//   64-bit write
-//                     adds to the sum, a 64-bit read returns it
-//   port 0xf4         an exit port in the manner of QEMU's isa-debug-exit: a
-//   write
-//                     of v ends the machine with code (v << 1) | 1
+//   port 0x3f8      a 16550A UART; the program polls it and takes no interrupt
+//   gpa 0xd0000000  an accumulator, mapped at its own address: a 64-bit write
+//                   adds to the sum, a 64-bit read returns it
+//   port 0xf4       an exit port in the manner of QEMU's isa-debug-exit: a
+//                   write of v ends the machine with code (v << 1) | 1
 //
 // It exits with code 33 when all checks have passed and with 35 when one has
 // not.

@@ -21,6 +21,8 @@ absl::StatusCode Code(int error) {
       return absl::StatusCode::kResourceExhausted;
     case EBADF:
       return absl::StatusCode::kFailedPrecondition;
+    case EIO:
+      return absl::StatusCode::kInternal;
     default:
       return absl::ErrnoToStatusCode(error);
   }

@@ -16,8 +16,11 @@ namespace libvmm {
 //   ENOTTY, ENOSYS, EOPNOTSUPP -> kUnimplemented (this kernel lacks the call)
 //   ENOMEM, EMFILE, ENFILE     -> kResourceExhausted
 //   EBADF                      -> kFailedPrecondition
+//   EIO                        -> kInternal (KVM: the VM is dead, or another
+//                                 process made it)
 // Callers that probe capabilities say themselves which one is missing.
 //
+// Thread-safety: thread-safe.
 // Cost: allocates; never on a path that a guest can drive.
 [[nodiscard]] absl::Status ErrnoStatus(int error, absl::string_view what);
 

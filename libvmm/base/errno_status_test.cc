@@ -29,6 +29,7 @@ TEST(ErrnoStatusTest, CodesSayWhatToDoNext) {
       {EMFILE, absl::StatusCode::kResourceExhausted},
       {ENFILE, absl::StatusCode::kResourceExhausted},
       {EBADF, absl::StatusCode::kFailedPrecondition},
+      {EIO, absl::StatusCode::kInternal},
       {EINVAL, absl::StatusCode::kInvalidArgument},
       {EEXIST, absl::StatusCode::kAlreadyExists},
       {ENOENT, absl::StatusCode::kNotFound},

@@ -16,7 +16,8 @@ namespace libvmm {
 //   if (LcrDlab::Get(lcr)) ...
 //   lcr = LcrWordLength::Set(lcr, 3);
 //
-// All members are constexpr and stateless. Cost: a shift and a mask.
+// All members are constexpr and stateless.
+// Cost: a shift and a mask.
 template <std::unsigned_integral T, unsigned kHigh, unsigned kLow>
 struct Field {
   static_assert(kHigh >= kLow, "Field bits are written high, low");

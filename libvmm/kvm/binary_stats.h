@@ -24,17 +24,13 @@ namespace libvmm {
 //   if (exits != nullptr) use(stats.Values(*exits, values)[0]);
 //
 // Thread-safety: thread-safe; counters may be read from any thread while the
-// vCPU
-//     runs, each value is then whole but they are not of one instant.
+//     vCPU runs, each value is then whole but they are not of one instant.
 // Ownership: move-only; owns the statistics descriptor, which keeps the VM's
-// memory
-//     in the kernel.
+//     memory in the kernel.
 // Errors: kUnimplemented names KVM_CAP_BINARY_STATS_FD; kDataLoss for a
-// description
-//     that makes no sense.
+//     description that makes no sense.
 // Cost: opening reads the description once, some kilobytes; Read is one system
-// call
-//     without allocation.
+//     call without allocation.
 class BinaryStats {
  public:
   static absl::StatusOr<BinaryStats> Open(const Vm& vm);

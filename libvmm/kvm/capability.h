@@ -25,7 +25,8 @@ struct Capability {
 // name, when it is absent: so that a caller learns which feature is missing and
 // not only that some ioctl gave ENOTTY or EINVAL.
 //
-// Thread-safety: thread-safe. Cost: one system call; an error allocates.
+// Thread-safety: thread-safe.
+// Cost: one system call; an error allocates.
 absl::StatusOr<int> RequireCapability(int fd, Capability capability);
 
 // KVM_ENABLE_CAP with arguments on a VM's or a vCPU's descriptor; everything

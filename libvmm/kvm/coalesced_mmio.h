@@ -20,9 +20,9 @@ namespace libvmm {
 // registers with no effect that the guest could wait for, such as a frame
 // buffer's. A full ring makes writes exit as usual.
 //
-//   ASSIGN_OR_RETURN(CoalescedMmio coalesced,
+//   LIBVMM_ASSIGN_OR_RETURN(CoalescedMmio coalesced,
 //                    CoalescedMmio::Create(vm, vcpu.fd()));
-//   ASSIGN_OR_RETURN(CoalescedMmio::Zone zone, coalesced.AddZone(
+//   LIBVMM_ASSIGN_OR_RETURN(CoalescedMmio::Zone zone, coalesced.AddZone(
 //       {.space = IoSpace::kMmio, .start = 0xa0000, .size = 0x20000}));
 //   ...after each exit, before it is handled:
 //   coalesced.Drain([&](const CoalescedWrite& write) { ... });
@@ -31,16 +31,13 @@ namespace libvmm {
 // writes before it if the ring is drained first. Drain before a snapshot too.
 //
 // Thread-safety: zones are thread-safe. Drain is for one thread at a time, of
-// all
-//     the VM's threads: there is one ring, seen through every vCPU.
+//     all the VM's threads: there is one ring, seen through every vCPU.
 // Ownership: move-only; maps the ring's page and keeps the VM's descriptor
-// open.
-//     Zones are move-only, remove themselves, and may outlive this object; what
-//     is queued then is lost.
+//     open. Zones are move-only, remove themselves, and may outlive this
+//     object; what is queued then is lost.
 // Errors: kUnimplemented names the capability. See AddZone.
 // Cost: Drain makes no system call; an empty ring costs two loads. A zone costs
-// one
-//     system call to make and one to end.
+//     one system call to make and one to end.
 class CoalescedMmio {
  private:
   struct Zones;

@@ -46,9 +46,8 @@ enum class CpuidRegister : uint8_t { kEax, kEbx, kEcx, kEdx };
 //     spans into it end with the next change of the list.
 // Errors: only the queries fail, and they name the call.
 // Cost: look-ups walk the list, which has some tens of entries. The queries
-// walk
-//     the host's CPUID, 8 microseconds an instruction inside a virtual machine:
-//     ask once (Kvm::SupportedCpuid does) and copy.
+//     walk the host's CPUID, 8 microseconds an instruction inside a virtual
+//     machine: ask once (Kvm::SupportedCpuid does) and copy.
 class Cpuid {
  public:
   // Room of the first request of a query. Lists that need more make the kernel
@@ -80,7 +79,7 @@ class Cpuid {
   static absl::StatusOr<Cpuid> QueryHyperV(
       int kvm_or_vcpu_fd, uint32_t first_capacity = kFirstCapacity);
 
-  // KVM_GET_CPUID2 on a vCPU descriptor; vcpu_cpuid.h has it for a Vcpu.
+  // What a vCPU descriptor was given; vcpu_cpuid.h has it for a Vcpu.
   static absl::StatusOr<Cpuid> QueryVcpu(
       int vcpu_fd, uint32_t first_capacity = kFirstCapacity);
 

@@ -34,8 +34,8 @@ TEST(DeviceAttributeTest, SystemAttributeIsRead) {
   EXPECT_EQ(mask & 3, 3u);
 }
 
-// KVM_SET_DEVICE_ATTR on a vCPU. The value is not compared: some backends keep no
-// offset of their own and read back another.
+// KVM_SET_DEVICE_ATTR on a vCPU. The value is not compared: some backends keep
+// no offset of their own and read back another.
 TEST(DeviceAttributeTest, VcpuAttributeIsWrittenAndRead) {
   LIBVMM_NEEDS_KVM();
   ASSERT_OK_AND_ASSIGN(TestVm test, TestVm::Create());

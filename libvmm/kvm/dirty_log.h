@@ -27,9 +27,8 @@ namespace libvmm {
 // it stays as it is until ClearDirtyLog.
 //
 // Errors: kInvalidArgument when `bitmap` has fewer than DirtyLogWordCount
-// words;
-//     kFailedPrecondition when the slot does not log; kNotFound (ENXIO) when
-//     the VM has dirty rings.
+//     words; kFailedPrecondition when the slot does not log; kNotFound (ENXIO)
+//     when the VM has dirty rings.
 // Cost: one system call, linear in the slot's pages.
 absl::Status GetDirtyLog(const MemorySlot& slot, std::span<uint64_t> bitmap);
 

@@ -48,12 +48,12 @@ class DirtyRing {
 
 // The dirty rings of a VM: switches them on and gives access to each vCPU's.
 //
-//   ASSIGN_OR_RETURN(DirtyRings rings, DirtyRings::Enable(vm, 4096));
+//   LIBVMM_ASSIGN_OR_RETURN(DirtyRings rings, DirtyRings::Enable(vm, 4096));
 //   ...slots with dirty logging, vCPUs...
-//   ASSIGN_OR_RETURN(DirtyRing ring, rings.Open(vcpu.fd()));
+//   LIBVMM_ASSIGN_OR_RETURN(DirtyRing ring, rings.Open(vcpu.fd()));
 //   ...on KVM_EXIT_DIRTY_RING_FULL, or at a checkpoint with vCPUs stopped:
 //   ring.Harvest(...);
-//   RETURN_IF_ERROR(rings.Reset().status());
+//   LIBVMM_RETURN_IF_ERROR(rings.Reset().status());
 //   ...now copy the pages...
 //
 // Thread-safety: immutable; Reset is thread-safe.

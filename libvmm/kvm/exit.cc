@@ -146,8 +146,8 @@ InternalErrorExit Exit::internal_error() const {
   const auto& failure = run_->emulation_failure;
   // Word 0 is the flags, words 1 and 2 the size and up to 15 bytes.
   if (failure.suberror == KVM_INTERNAL_ERROR_EMULATION && failure.ndata >= 3 &&
-      (failure.flags &
-       KVM_INTERNAL_ERROR_EMULATION_FLAG_INSTRUCTION_BYTES) != 0) {
+      (failure.flags & KVM_INTERNAL_ERROR_EMULATION_FLAG_INSTRUCTION_BYTES) !=
+          0) {
     exit.instruction = {
         reinterpret_cast<const std::byte*>(failure.insn_bytes),
         std::min<size_t>(failure.insn_size, sizeof(failure.insn_bytes))};
@@ -164,8 +164,7 @@ SystemEventExit Exit::system_event() const {
 }
 
 MsrExit Exit::msr() const {
-  LIBVMM_DCHECK(reason_ == ExitReason::kRdmsr ||
-                reason_ == ExitReason::kWrmsr);
+  LIBVMM_DCHECK(reason_ == ExitReason::kRdmsr || reason_ == ExitReason::kWrmsr);
   return {.index = run_->msr.index,
           .reason = run_->msr.reason,
           .value = run_->msr.data};
@@ -237,8 +236,7 @@ void Exit::CompleteRdmsr(uint64_t value) const {
 }
 
 void Exit::FailMsr() const {
-  LIBVMM_DCHECK(reason_ == ExitReason::kRdmsr ||
-                reason_ == ExitReason::kWrmsr);
+  LIBVMM_DCHECK(reason_ == ExitReason::kRdmsr || reason_ == ExitReason::kWrmsr);
   run_->msr.error = 1;
 }
 

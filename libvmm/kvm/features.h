@@ -198,8 +198,8 @@ class Features {
   [[nodiscard]] static std::span<const Feature> All();
   // The kernel's name, "KVM_CAP_IRQCHIP".
   [[nodiscard]] static absl::string_view Name(Feature feature);
-  // What libvmm does without it: the way it takes instead, or
-  // "refused with kUnimplemented".
+  // What libvmm does without it: the way it takes instead, or "refused with
+  // kUnimplemented".
   [[nodiscard]] static absl::string_view Fallback(Feature feature);
   [[nodiscard]] static bool IsPerVm(Feature feature);
 

@@ -62,9 +62,8 @@ absl::StatusOr<kvm_guest_debug> EncodeGuestDebug(const GuestDebug& debug);
 //
 // Thread-safety: as Vcpu, not while it runs.
 // Errors: those of EncodeGuestDebug; kInvalidArgument for a control bit that
-// this
-//     kernel does not know; kFailedPrecondition (EBUSY) when an exception is to
-//     be injected and another one is pending.
+//     this kernel does not know; kFailedPrecondition (EBUSY) when an exception
+//     is to be injected and another one is pending.
 // Cost: one vCPU ioctl.
 absl::Status SetGuestDebug(Vcpu& vcpu, const GuestDebug& debug);
 

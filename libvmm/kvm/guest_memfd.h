@@ -18,8 +18,7 @@ namespace libvmm {
 //
 // Thread-safety: immutable.
 // Ownership: move-only; owns the descriptor. The memory lives until this and
-// every
-//     slot made from it are gone.
+//     every slot made from it are gone.
 // Errors: see Create.
 // Cost: two system calls; pages are allocated on first use.
 class GuestMemFd {

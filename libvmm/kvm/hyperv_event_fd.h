@@ -17,11 +17,9 @@ namespace libvmm {
 //
 // Thread-safety: thread-compatible; the eventfd itself is thread-safe.
 // Ownership: move-only; the destructor takes the connection away. Keeps the
-// VM's
-//     descriptor open; the eventfd stays the caller's, who may close it.
+//     VM's descriptor open; the eventfd stays the caller's, who may close it.
 // Errors: kInvalidArgument for an id above 0xffffff; kAlreadyExists (EEXIST)
-// for
-//     one in use; kUnimplemented without KVM_CAP_HYPERV_EVENTFD.
+//     for one in use; kUnimplemented without KVM_CAP_HYPERV_EVENTFD.
 // Cost: two system calls to make; none per signal.
 class HyperVEventFd {
  public:

@@ -23,7 +23,7 @@ namespace libvmm {
 //                            waits: keep own account of what is queued
 //   split controller         false when one waits already; nothing is changed
 //   full controller          kFailedPrecondition: raise a line or an MSI
-//   instead
+//                            instead
 absl::StatusOr<bool> QueueInterrupt(Vcpu& vcpu, uint8_t vector);
 
 // KVM_NMI: queues a non-maskable interrupt. The kernel keeps at most two.

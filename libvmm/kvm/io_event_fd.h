@@ -20,9 +20,8 @@ namespace libvmm {
 //
 // Thread-safety: thread-compatible; the eventfd itself is thread-safe.
 // Ownership: move-only; the destructor takes the doorbell away. Holds a
-// duplicate
-//     of the eventfd, so the caller's may be closed at any time, and keeps the
-//     VM's descriptor open.
+//     duplicate of the eventfd, so the caller's may be closed at any time, and
+//     keeps the VM's descriptor open.
 // Errors: kInvalidArgument names the option that cannot be; kAlreadyExists
 //     (EEXIST) when the same doorbell, or one that it cannot be told from, is
 //     there; kUnimplemented names the capability; kResourceExhausted (ENOSPC)

@@ -16,9 +16,9 @@ absl::StatusOr<int> CallIoctlWord(int fd, IoctlRequest request,
   const int result = ::ioctl(fd, request.code, argument);
   if (result >= 0) return result;
   const int error = errno;
-  return ErrnoStatus(error,
-                     absl::StrCat("ioctl(", request.name,
-                                  detail.empty() ? "" : ", ", detail, ")"));
+  return ErrnoStatus(
+      error, absl::StrCat("ioctl(", request.name, detail.empty() ? "" : ", ",
+                          detail, ")"));
 }
 
 }  // namespace libvmm::internal

@@ -19,9 +19,9 @@ struct IoctlRequest {
 // The request of a KVM_ macro from abi.h: LIBVMM_IOCTL(KVM_SET_TSS_ADDR).
 #define LIBVMM_IOCTL(name) (::libvmm::IoctlRequest{name, #name})
 
-// One ioctl on a KVM descriptor: what every wrapper here is made of, and the way
-// out for a call that libvmm does not wrap. Returns the call's result, zero or
-// more. `argument` is what the request takes: a number, or a pointer to its
+// One ioctl on a KVM descriptor: what every wrapper here is made of, and the
+// way out for a call that libvmm does not wrap. Returns the call's result, zero
+// or more. `argument` is what the request takes: a number, or a pointer to its
 // struct, whose size and content nobody checks.
 //
 // Errors: ErrnoStatus of "ioctl(<name>)", or "ioctl(<name>, <detail>)" when
@@ -31,7 +31,8 @@ struct IoctlRequest {
 absl::StatusOr<int> CallIoctl(int fd, IoctlRequest request,
                               std::integral auto argument,
                               absl::string_view detail = {});
-absl::StatusOr<int> CallIoctl(int fd, IoctlRequest request, const void* argument,
+absl::StatusOr<int> CallIoctl(int fd, IoctlRequest request,
+                              const void* argument,
                               absl::string_view detail = {});
 
 namespace internal {
@@ -51,8 +52,8 @@ absl::StatusOr<int> CallIoctl(int fd, IoctlRequest request,
 inline absl::StatusOr<int> CallIoctl(int fd, IoctlRequest request,
                                      const void* argument,
                                      absl::string_view detail) {
-  return internal::CallIoctlWord(
-      fd, request, reinterpret_cast<uintptr_t>(argument), detail);
+  return internal::CallIoctlWord(fd, request,
+                                 reinterpret_cast<uintptr_t>(argument), detail);
 }
 
 }  // namespace libvmm

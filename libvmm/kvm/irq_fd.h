@@ -23,9 +23,9 @@ namespace libvmm {
 //
 // Thread-safety: thread-compatible; the eventfds themselves are thread-safe.
 // Ownership: move-only; the destructor unbinds. Holds duplicates of the
-// eventfds,
-//     so the caller's may be closed at any time, and keeps the VM's descriptor
-//     open. Signals given before the destructor may still be delivered by it.
+//     eventfds, so the caller's may be closed at any time, and keeps the VM's
+//     descriptor open. Signals given before the destructor may still be
+//     delivered by it.
 // Errors: KVM accepts GSIs that lead nowhere; the routing table given here is
 //     asked instead. kOutOfRange for a GSI no table can have;
 //     kFailedPrecondition for one without a route, or without a pin when

@@ -21,10 +21,11 @@ namespace libvmm {
 // MSI (KVM_SET_GSI_ROUTING). KVM knows only the whole table and cannot tell
 // what is in it, so the master copy is here: change it, then Commit.
 //
-//   ASSIGN_OR_RETURN(IrqRouting routing, IrqRouting::Create(vm));
-//   RETURN_IF_ERROR(routing.AddDefaultRoutes());
-//   RETURN_IF_ERROR(routing.SetMsi(24, {.address = 0xfee00000, .data = 0x41}));
-//   RETURN_IF_ERROR(routing.Commit());
+//   LIBVMM_ASSIGN_OR_RETURN(IrqRouting routing, IrqRouting::Create(vm));
+//   LIBVMM_RETURN_IF_ERROR(routing.AddDefaultRoutes());
+//   LIBVMM_RETURN_IF_ERROR(
+//       routing.SetMsi(24, {.address = 0xfee00000, .data = 0x41}));
+//   LIBVMM_RETURN_IF_ERROR(routing.Commit());
 //
 // A VM with the full irqchip starts with the default routes. The first Commit
 // replaces them too: a table without AddDefaultRoutes leaves the pins of PIC
@@ -36,14 +37,11 @@ namespace libvmm {
 // Thread-safety: thread-compatible. Commit may run while vCPUs do: KVM switches
 //     tables as a whole.
 // Ownership: move-only; keeps the VM's descriptor open. The committed table
-// stays
-//     with the VM when this object goes.
+//     stays with the VM when this object goes.
 // Errors: kOutOfRange for a GSI not below gsi_limit(); kAlreadyExists for a
-// route
-//     that cannot stand beside those its GSI has.
+//     route that cannot stand beside those its GSI has.
 // Cost: changes are linear in the number of routes, without system calls;
-// Commit
-//     is one, and waits for the kernel's readers of the old table.
+//     Commit is one, and waits for the kernel's readers of the old table.
 class IrqRouting {
  public:
   // A pin of an in-kernel controller.

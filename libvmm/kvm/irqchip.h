@@ -44,8 +44,7 @@ enum class MsiDelivery {
 // KVM_INTERRUPT on the vCPU.
 //
 // Thread-safety: thread-safe; the kernel serialises. A device thread may drive
-// a
-//     line while vCPUs run.
+//     a line while vCPUs run.
 // Ownership: move-only; keeps the VM's descriptor open. The controllers
 //     themselves live and die with the VM: destroying this object only ends the
 //     access to them, and no second one can be made.

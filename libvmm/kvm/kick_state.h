@@ -14,8 +14,8 @@
 
 namespace libvmm::internal {
 
-// Who runs a vCPU: a kernel thread id and the signal that gets it out of KVM_RUN,
-// in one word so that a kicker reads both at once. Zero: nobody.
+// Who runs a vCPU: a kernel thread id and the signal that gets it out of
+// KVM_RUN, in one word so that a kicker reads both at once. Zero: nobody.
 using Runner = uint64_t;
 constexpr Runner PackRunner(pid_t tid, int signal) {
   return (static_cast<uint64_t>(static_cast<uint32_t>(tid)) << 32) |
@@ -31,8 +31,8 @@ constexpr int RunnerSignal(Runner runner) {
 struct KickState {
   explicit KickState(Mapping page) : run_page(std::move(page)) {}
 
-  // kvm_run.immediate_exit, which kickers, the vCPU thread, its signal handler and
-  // the kernel all touch.
+  // kvm_run.immediate_exit, which kickers, the vCPU thread, its signal handler
+  // and the kernel all touch.
   [[nodiscard]] std::atomic_ref<uint8_t> immediate_exit() const;
 
   // Set by a kick before immediate_exit, taken by the Run that reports it.

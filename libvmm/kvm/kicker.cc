@@ -24,10 +24,11 @@ void Kicker::Kick() const {
   state_->fence.Heavy();
   const internal::Runner runner = state_->runner.load();
   if (runner != 0) {
-    // The thread may be out of KVM_RUN by now, or gone: then nothing is lost by a
-    // signal that finds nobody there. EAGAIN is a full queue (RLIMIT_SIGPENDING),
-    // which real-time signals can meet: it is tried again for as long as the thread
-    // may be in the guest, since nothing else would get it out.
+    // The thread may be out of KVM_RUN by now, or gone: then nothing is lost by
+    // a signal that finds nobody there. EAGAIN is a full queue
+    // (RLIMIT_SIGPENDING), which real-time signals can meet: it is tried again
+    // for as long as the thread may be in the guest, since nothing else would
+    // get it out.
     while (::syscall(SYS_tgkill, ::getpid(), internal::RunnerTid(runner),
                      internal::RunnerSignal(runner)) != 0 &&
            errno == EAGAIN && state_->runner.load() == runner) {

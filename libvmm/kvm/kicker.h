@@ -13,22 +13,23 @@ struct KickState;
 
 // Makes a vCPU's current or next Run return, from any thread or signal handler.
 //
-// A kick first sets a request flag and kvm_run.immediate_exit, which end the next
-// KVM_RUN before it enters the guest; then, if a VcpuThread is inside Run with this
-// vCPU at that moment, sends that thread its signal, which ends the one under way.
-// The request is cleared by the Run that reports it (ExitReason::kKicked), and by
-// nothing else, so no kick is lost. Kicks that meet before a Run are one. A Run that
-// is just returning for another reason leaves the kick to the next.
+// A kick first sets a request flag and kvm_run.immediate_exit, which end the
+// next KVM_RUN before it enters the guest; then, if a VcpuThread is inside Run
+// with this vCPU at that moment, sends that thread its signal, which ends the
+// one under way. The request is cleared by the Run that reports it
+// (ExitReason::kKicked), and by nothing else, so no kick is lost. Kicks that
+// meet before a Run are one. A Run that is just returning for another reason
+// leaves the kick to the next.
 //
-// A vCPU that is run by Vcpu::Run instead of a VcpuThread gets no signal: the kick
-// takes effect at the next entry.
+// A vCPU that is run by Vcpu::Run instead of a VcpuThread gets no signal: the
+// kick takes effect at the next entry.
 //
 // Thread-safety: thread-safe; Kick is async-signal-safe.
 // Ownership: copyable; from Vcpu::kicker. May outlive its Vcpu, and then does
 //     nothing.
 // Errors: none.
-// Cost: a membarrier(2) call, and a tgkill(2) when the vCPU is running. No lock,
-//     no allocation.
+// Cost: a membarrier(2) call, and a tgkill(2) when the vCPU is running. No
+//     lock, no allocation.
 class Kicker {
  public:
   void Kick() const;

@@ -85,9 +85,9 @@ absl::StatusOr<Kvm> Kvm::Adopt(UniqueFd fd) {
       const int mmap_size,
       CallIoctl(fd.get(), LIBVMM_IOCTL(KVM_GET_VCPU_MMAP_SIZE), 0));
   if (static_cast<size_t>(mmap_size) < sizeof(kvm_run)) {
-    return absl::InternalError(
-        absl::StrCat("KVM_GET_VCPU_MMAP_SIZE is ", mmap_size,
-                     ", smaller than struct kvm_run"));
+    return absl::InternalError(absl::StrCat("KVM_GET_VCPU_MMAP_SIZE is ",
+                                            mmap_size,
+                                            ", smaller than struct kvm_run"));
   }
   const Features features = Features::Probe(fd.get());
   return Kvm(std::move(fd), static_cast<size_t>(mmap_size), features);

@@ -13,19 +13,19 @@
 
 namespace libvmm {
 
-// The KVM system object: an open /dev/kvm (Linux Documentation/virt/kvm/api.rst,
-// "system ioctls"). Everything starts here; nothing needs it afterwards, so it may
-// be closed once the VMs are made.
+// The KVM system object: an open /dev/kvm (Linux
+// Documentation/virt/kvm/api.rst, "system ioctls"). Everything starts here;
+// nothing needs it afterwards, so it may be closed once the VMs are made.
 //
 //   LIBVMM_ASSIGN_OR_RETURN(Kvm kvm, Kvm::Open());
 //   LIBVMM_ASSIGN_OR_RETURN(Vm vm, Vm::Create(kvm));
 //
 // Thread-safety: thread-safe after Open.
 // Ownership: move-only; owns its descriptor and the cached CPUID.
-// Errors: Open says in a sentence what the user can do about a missing or closed
-//     device.
-// Cost: Open is about 130 short system calls (version, run-page size and one look
-//     at every capability), tens of microseconds in all.
+// Errors: Open says in a sentence what the user can do about a missing or
+//     closed device.
+// Cost: Open is about 130 short system calls (version, run-page size and one
+//     look at every capability), tens of microseconds in all.
 class Kvm {
  public:
   // Opens `path` for reading and writing.
@@ -52,9 +52,9 @@ class Kvm {
   // KVM_GET_VCPU_MMAP_SIZE: bytes of a vCPU's shared pages, kvm_run first.
   [[nodiscard]] size_t vcpu_mmap_size() const { return vcpu_mmap_size_; }
 
-  // KVM_GET_SUPPORTED_CPUID: the leaves that host and KVM can give a guest. Asked
-  // of the kernel at the first call and kept, since the call can cost as much as
-  // starting a VM. The list lives as long as this object.
+  // KVM_GET_SUPPORTED_CPUID: the leaves that host and KVM can give a guest.
+  // Asked of the kernel at the first call and kept, since the call can cost as
+  // much as starting a VM. The list lives as long as this object.
   absl::StatusOr<const Cpuid*> SupportedCpuid() const;
 
  private:

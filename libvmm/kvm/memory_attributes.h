@@ -21,8 +21,7 @@ namespace libvmm {
 // state.
 //
 // Errors: kInvalidArgument for a range that is empty or not page aligned, or
-// for
-//     attributes this VM does not have; kUnimplemented without
+//     for attributes this VM does not have; kUnimplemented without
 //     KVM_CAP_MEMORY_ATTRIBUTES. After kResourceExhausted part of the range may
 //     have changed.
 // Thread-safety: thread-safe.

@@ -24,7 +24,8 @@ namespace libvmm {
 // `command.data` the address of its struct, `command.sev_fd` an open /dev/sev.
 // An error of the firmware is left in `command.error` and named in the Status.
 //
-// Thread-safety: thread-safe. Cost: one system call, which can take long.
+// Thread-safety: thread-safe.
+// Cost: one system call, which can take long.
 absl::Status SevCommand(const Vm& vm, kvm_sev_cmd& command);
 
 // The same call with a platform's own command, such as a kvm_tdx_cmd, on a VM's
@@ -36,8 +37,7 @@ absl::Status MemoryEncryptOp(int fd, void* command);
 //
 // Thread-safety: thread-compatible.
 // Ownership: move-only; the destructor unpins. The memory stays the caller's,
-// and
-//     stays mapped for so long.
+//     and stays mapped for so long.
 // Errors: kUnimplemented (ENOTTY) on a VM that is not of such a type;
 //     kResourceExhausted beyond RLIMIT_MEMLOCK.
 // Cost: one system call, linear in the pages.

@@ -25,15 +25,13 @@ namespace libvmm {
 //
 // Thread-safety: thread-compatible; vCPUs may run. The kernel serialises slots.
 // Ownership: move-only; holds a handle on the region, so memory cannot go while
-// the
-//     guest has it, and keeps the VM's descriptor open. The destructor deletes
-//     the slot; afterwards the guest cannot reach the bytes.
+//     the guest has it, and keeps the VM's descriptor open. The destructor
+//     deletes the slot; afterwards the guest cannot reach the bytes.
 // Errors: kAlreadyExists for an overlap with another slot; kInvalidArgument for
 //     what the kernel cannot take (see Create); kUnimplemented names the
 //     capability.
 // Cost: one or two system calls per operation, some tens of microseconds; where
-// KVM
-//     shadows page tables, deleting and moving drop all of them.
+//     KVM shadows page tables, deleting and moving drop all of them.
 class MemorySlot {
  public:
   // Memory that only the guest may touch, behind the slot's private pages (see

@@ -36,11 +36,10 @@ struct MsrFilter {
 // it.
 //
 // Errors: kInvalidArgument names the range that is empty, of more than 12288
-// MSRs,
-//     with a bitmap of another size, with neither reads nor writes, overlapping
-//     another or in the x2APIC's MSRs, where the kernel would ignore it; or a
-//     denying filter without any range, which the kernel refuses.
-//     kUnimplemented without KVM_CAP_X86_MSR_FILTER.
+//     MSRs, with a bitmap of another size, with neither reads nor writes,
+//     overlapping another or in the x2APIC's MSRs, where the kernel would
+//     ignore it; or a denying filter without any range, which the kernel
+//     refuses. kUnimplemented without KVM_CAP_X86_MSR_FILTER.
 // Thread-safety: thread-safe.
 // Cost: two system calls; the kernel waits for readers of the old filter.
 absl::Status SetMsrFilter(const Vm& vm, const MsrFilter& filter);

@@ -27,7 +27,8 @@ struct Msr {
 
 // MSR numbers that this kernel deals with (struct kvm_msr_list).
 //
-// Thread-safety: immutable. Ownership: owns its numbers; move-only.
+// Thread-safety: immutable.
+// Ownership: owns its numbers; move-only.
 // Cost: two system calls to query.
 class MsrList {
  public:
@@ -70,12 +71,10 @@ enum class OnRefusedMsr {
 // Thread-safety: thread-compatible; a vCPU's MSRs as Vcpu.
 // Ownership: a value; copies are independent.
 // Errors: with kFail, kInvalidArgument names the refused MSR, how many were
-// done
-//     before it and, when writing, its value: those before it keep their new
-//     values on the vCPU. Otherwise ErrnoStatus of the ioctl.
+//     done before it and, when writing, its value: those before it keep their
+//     new values on the vCPU. Otherwise ErrnoStatus of the ioctl.
 // Cost: one vCPU ioctl per 255 MSRs, and one more for each refused MSR; a copy
-// of
-//     the set on the heap.
+//     of the set on the heap.
 class Msrs {
  public:
   // No MSRs.

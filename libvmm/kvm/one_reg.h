@@ -26,8 +26,7 @@ struct OneReg {
 //
 // Thread-safety: as Vcpu, not while it runs.
 // Errors: kUnimplemented names KVM_CAP_ONE_REG; kInvalidArgument for an id that
-// is
-//     wider than 64 bits or that the kernel does not know, or a value it
+//     is wider than 64 bits or that the kernel does not know, or a value it
 //     refuses.
 // Cost: one vCPU ioctl.
 absl::StatusOr<uint64_t> GetOneReg(Vcpu& vcpu, uint64_t id);

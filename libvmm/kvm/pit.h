@@ -19,8 +19,7 @@ namespace libvmm {
 //
 // Thread-safety: thread-safe; the kernel serialises.
 // Ownership: move-only; keeps the VM's descriptor open. The timer lives and
-// dies
-//     with the VM; no second one can be made.
+//     dies with the VM; no second one can be made.
 // Errors: kAlreadyExists for a second timer; see Create.
 // Cost: one system call per operation.
 class Pit {

@@ -16,10 +16,10 @@ namespace libvmm {
 //
 // Thread-safety: as Vcpu, not while it runs.
 // Errors: kUnimplemented names KVM_CAP_PRE_FAULT_MEMORY, which needs
-// two-dimensional
-//     paging; kInvalidArgument for a range that is empty or not made of whole
-//     pages; kNotFound (ENOENT) for memory outside every slot; kUnavailable
-//     (EAGAIN, EINTR) when nothing was done and a repeat can succeed.
+//     two-dimensional paging; kInvalidArgument for a range that is empty or not
+//     made of whole pages; kNotFound (ENOENT) for memory outside every slot;
+//     kUnavailable (EAGAIN, EINTR) when nothing was done and a repeat can
+//     succeed.
 // Cost: one vCPU ioctl and a page fault per page or huge page.
 absl::StatusOr<GpaRange> PreFaultMemory(Vcpu& vcpu, GpaRange range);
 

@@ -47,14 +47,15 @@ struct StatDescriptor {
   uint32_t bucket_size = 0;
 };
 
-// What the file of a binary-statistics descriptor says about itself (KVM
-// API 4.133 "KVM_GET_STATS_FD"): an id and one descriptor per statistic. Pure:
-// it sees bytes and no kernel.
+// What the file of a binary-statistics descriptor says about itself (KVM API
+// 4.133 "KVM_GET_STATS_FD"): an id and one descriptor per statistic. Pure: it
+// sees bytes and no kernel.
 //
 // Thread-safety: immutable.
 // Ownership: move-only; owns the names.
 // Errors: kDataLoss names the field of the kernel's struct that is out of
-// range. Cost: parsing allocates once per table.
+//     range.
+// Cost: parsing allocates once per table.
 class StatsLayout {
  public:
   // Where the pieces lie in the file, from its first kHeaderSize bytes.

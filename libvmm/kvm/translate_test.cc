@@ -26,8 +26,8 @@ TEST(TranslateTest, WithoutPagingAddressesAreTheSame) {
 TEST(TranslateTest, FollowsPageTablesOfRegistersNotYetWritten) {
   LIBVMM_NEEDS_KVM();
   ASSERT_OK_AND_ASSIGN(RealModeGuest guest, RealModeGuest::Create({0xf4}));
-  // Four-level tables at 0x2000, 0x3000 and 0x4000 that map the 2 MiB page at
-  // 4 MiB to gpa 0, and nothing else.
+  // Four-level tables at 0x2000, 0x3000 and 0x4000 that map the 2 MiB page at 4
+  // MiB to gpa 0, and nothing else.
   const auto put = [&](size_t gpa, uint64_t entry) {
     std::memcpy(guest.memory() + gpa, &entry, sizeof(entry));
   };

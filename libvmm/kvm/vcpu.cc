@@ -19,13 +19,15 @@
 namespace libvmm {
 namespace {
 
-static_assert(static_cast<uint64_t>(RegisterSet::kGeneral) == KVM_SYNC_X86_REGS);
-static_assert(static_cast<uint64_t>(RegisterSet::kSpecial) == KVM_SYNC_X86_SREGS);
+static_assert(static_cast<uint64_t>(RegisterSet::kGeneral) ==
+              KVM_SYNC_X86_REGS);
+static_assert(static_cast<uint64_t>(RegisterSet::kSpecial) ==
+              KVM_SYNC_X86_SREGS);
 static_assert(static_cast<uint64_t>(RegisterSet::kEvents) ==
               KVM_SYNC_X86_EVENTS);
 
-// The kernel leaves exit_reason alone when KVM_RUN fails: this value marks one that
-// it has not written.
+// The kernel leaves exit_reason alone when KVM_RUN fails: this value marks one
+// that it has not written.
 constexpr uint32_t kNoExitReason = 0xffffffff;
 
 // Where the run page keeps a register set, and the ioctls that move it when the
@@ -61,8 +63,7 @@ absl::StatusOr<Vcpu> Vcpu::Create(const Vm& vm, uint32_t id) {
                           CallIoctl(vm.fd(), LIBVMM_IOCTL(KVM_CREATE_VCPU), id,
                                     absl::StrCat("id ", id)));
   Vcpu vcpu(UniqueFd(fd), id, vm.shared_fd()->vcpu_mmap_size());
-  vcpu.supported_ =
-      static_cast<uint64_t>(vm.CheckExtension(KVM_CAP_SYNC_REGS));
+  vcpu.supported_ = static_cast<uint64_t>(vm.CheckExtension(KVM_CAP_SYNC_REGS));
   return vcpu;
 }
 
@@ -87,8 +88,8 @@ Vcpu::~Vcpu() { ReleaseRunPage(); }
 
 void Vcpu::ReleaseRunPage() {
   if (kick_ == nullptr) return;
-  // A Kicker that lives on must neither fault nor keep the kernel's VM alive. If
-  // the page cannot be replaced, it stays: the VM then ends with the Kicker.
+  // A Kicker that lives on must neither fault nor keep the kernel's VM alive.
+  // If the page cannot be replaced, it stays: the VM then ends with the Kicker.
   if (kick_.use_count() > 1) {
     kick_->run_page.ReplaceWithAnonymous().IgnoreError();
   }
@@ -98,10 +99,9 @@ void Vcpu::ReleaseRunPage() {
 
 absl::Status Vcpu::MapRunPage() {
   if (run_ != nullptr) return absl::OkStatus();
-  LIBVMM_ASSIGN_OR_RETURN(
-      Mapping page,
-      Mapping::Create(
-          {.size = mmap_size_, .flags = MAP_SHARED, .fd = fd_.get()}));
+  LIBVMM_ASSIGN_OR_RETURN(Mapping page, Mapping::Create({.size = mmap_size_,
+                                                         .flags = MAP_SHARED,
+                                                         .fd = fd_.get()}));
   kick_ = std::make_shared<internal::KickState>(std::move(page));
   run_ = reinterpret_cast<kvm_run*>(kick_->run_page.data());
   return absl::OkStatus();
@@ -139,7 +139,8 @@ int Vcpu::Enter() {
 }
 
 absl::Status Vcpu::EntryError(int error) {
-  // Register changes that were refused must not be tried again by the next entry.
+  // Register changes that were refused must not be tried again by the next
+  // entry.
   run_->kvm_dirty_regs = 0;
   return ErrnoStatus(error, absl::StrCat("ioctl(KVM_RUN, vCPU ", id_, ")"));
 }
@@ -154,8 +155,8 @@ absl::StatusOr<Exit> Vcpu::Run() {
   }
   switch (error) {
     case EINTR: {
-      // In this order: a kick that comes between the two sets immediate_exit after
-      // its request, and so costs one more return instead of being lost.
+      // In this order: a kick that comes between the two sets immediate_exit
+      // after its request, and so costs one more return instead of being lost.
       kick_->immediate_exit().store(0);
       const bool kicked = kick_->requested.exchange(false);
       return Exit(run_,
@@ -220,9 +221,7 @@ absl::StatusOr<T*> Vcpu::Fetch(uint64_t make_dirty) {
   return &registers;
 }
 
-absl::StatusOr<const kvm_regs*> Vcpu::Registers() {
-  return Fetch<kvm_regs>(0);
-}
+absl::StatusOr<const kvm_regs*> Vcpu::Registers() { return Fetch<kvm_regs>(0); }
 absl::StatusOr<const kvm_sregs*> Vcpu::SpecialRegisters() {
   return Fetch<kvm_sregs>(0);
 }

@@ -20,7 +20,8 @@ struct kvm_vcpu_events;
 
 namespace libvmm {
 
-// Register sets that the run page can carry (KVM_CAP_SYNC_REGS); bits to be ORed.
+// Register sets that the run page can carry (KVM_CAP_SYNC_REGS); bits to be
+// ORed.
 enum class RegisterSet : uint64_t {
   kNone = 0,
   kGeneral = 1,  // kvm_regs: KVM_SYNC_X86_REGS
@@ -32,8 +33,9 @@ constexpr RegisterSet operator|(RegisterSet a, RegisterSet b) {
                                   static_cast<uint64_t>(b));
 }
 
-// A virtual CPU (KVM_CREATE_VCPU): its descriptor, its run page, and its registers
-// as far as they are at hand. Whoever calls Run lends the vCPU its thread.
+// A virtual CPU (KVM_CREATE_VCPU): its descriptor, its run page, and its
+// registers as far as they are at hand. Whoever calls Run lends the vCPU its
+// thread.
 //
 //   LIBVMM_ASSIGN_OR_RETURN(Vcpu vcpu, Vcpu::Create(vm, 0));
 //   while (true) {
@@ -42,22 +44,22 @@ constexpr RegisterSet operator|(RegisterSet a, RegisterSet b) {
 //   }
 //
 // Registers are read and written through this class lazily. A set named in
-// SyncOnExit comes with every exit for no further system call; any other is fetched
-// by ioctl at the first look after an exit. What was changed goes in with the next
-// Run. (Reading registers by ioctl can cost as much as an exit.)
+// SyncOnExit comes with every exit for no further system call; any other is
+// fetched by ioctl at the first look after an exit. What was changed goes in
+// with the next Run. (Reading registers by ioctl can cost as much as an exit.)
 //
-// Thread-safety: vCPU-thread: one thread at a time, which may change between calls
-//     (checked in debug builds around Run). kicker() hands out the one thing that
-//     other threads may use. The kernel makes any other thread's vCPU ioctl wait
-//     until Run returns.
-// Ownership: move-only; owns its descriptor and the run page. The kernel keeps the
-//     VM alive for it. Pointers into registers live until the next Run.
+// Thread-safety: vCPU-thread: one thread at a time, which may change between
+//     calls (checked in debug builds around Run). kicker() hands out the one
+//     thing that other threads may use. The kernel makes any other thread's
+//     vCPU ioctl wait until Run returns.
+// Ownership: move-only; owns its descriptor and the run page. The kernel keeps
+//     the VM alive for it. Pointers into registers live until the next Run.
 // Errors: Run reports the host's failures only; what the guest does is an Exit.
 // Cost: Run adds nanoseconds to KVM_RUN: no lock, no allocation, no other call.
 class Vcpu {
  public:
-  // `id` is the APIC id on x86; ids need not be dense. kAlreadyExists for an id in
-  // use, kInvalidArgument for one not below KVM_CAP_MAX_VCPU_ID or when
+  // `id` is the APIC id on x86; ids need not be dense. kAlreadyExists for an id
+  // in use, kInvalidArgument for one not below KVM_CAP_MAX_VCPU_ID or when
   // KVM_CAP_MAX_VCPUS are there already.
   static absl::StatusOr<Vcpu> Create(const Vm& vm, uint32_t id);
 
@@ -68,28 +70,29 @@ class Vcpu {
   [[nodiscard]] int fd() const { return fd_.get(); }
   [[nodiscard]] uint32_t id() const { return id_; }
 
-  // KVM_RUN once, with the changed registers written first. The Exit views the run
-  // page and is valid until the next call. Errors, none of which a guest can cause:
+  // KVM_RUN once, with the changed registers written first. The Exit views the
+  // run page and is valid until the next call. Errors, none of which a guest
+  // can cause:
   //   kInvalidArgument    changed registers that the kernel refuses; they are
   //                       dropped
-  //   kInternal, kDataLoss and others: the kernel cannot run this VM (EIO: it is
-  //                       marked dead, or belongs to another process)
+  //   kInternal (EIO)     the kernel cannot run this VM: it is marked dead, or
+  //                       belongs to another process (see fork(2))
   // The first call maps the run page and can fail for want of memory.
   absl::StatusOr<Exit> Run();
 
   // Finishes the PIO, MMIO, hypercall or MSR exit under way without running the
-  // guest on: afterwards registers and memory are those behind the instruction, fit
-  // to be saved. Returns kInterrupted when done, or the next Exit when the
-  // instruction has a further part: serve it and call again. A kick that is pending
-  // stays so. Cost: one KVM_RUN.
+  // guest on: afterwards registers and memory are those behind the instruction,
+  // fit to be saved. Returns kInterrupted when done, or the next Exit when the
+  // instruction has a further part: serve it and call again. A kick that is
+  // pending stays so. It costs one KVM_RUN.
   absl::StatusOr<Exit> Retire();
 
-  // The handle by which other threads make Run return. The run page is mapped if
-  // that has not happened yet (kResourceExhausted).
+  // The handle by which other threads make Run return. The run page is mapped
+  // if that has not happened yet (kResourceExhausted).
   absl::StatusOr<Kicker> kicker();
 
-  // Asks for these sets with every exit. kUnimplemented names KVM_CAP_SYNC_REGS when
-  // the kernel cannot give one of them; the accessors work without.
+  // Asks for these sets with every exit. kUnimplemented names KVM_CAP_SYNC_REGS
+  // when the kernel cannot give one of them; the accessors work without.
   absl::Status SyncOnExit(RegisterSet sets);
 
   // Registers as of the last exit, or as changed since. At an exit that is not
@@ -99,18 +102,19 @@ class Vcpu {
   absl::StatusOr<const kvm_sregs*> SpecialRegisters();
   absl::StatusOr<const kvm_vcpu_events*> Events();
 
-  // The same to be changed; written back by the next Run, Retire or FlushRegisters.
+  // The same to be changed; written back by the next Run, Retire or
+  // FlushRegisters.
   absl::StatusOr<kvm_regs*> MutableRegisters();
   absl::StatusOr<kvm_sregs*> MutableSpecialRegisters();
   absl::StatusOr<kvm_vcpu_events*> MutableEvents();
 
-  // Writes changed registers now (KVM_SET_, one ioctl per set). Needed only before
-  // other ioctls that look at them. On an error the set that the kernel refused and
-  // those after it stay changed.
+  // Writes changed registers now (KVM_SET_, one ioctl per set). Needed only
+  // before other ioctls that look at them. On an error the set that the kernel
+  // refused and those after it stay changed.
   absl::Status FlushRegisters();
 
-  // Forgets what is cached, changes included: to be called after registers were set
-  // behind this object's back, as SetVcpuState does.
+  // Forgets what is cached, changes included: to be called after registers were
+  // set behind this object's back, as SetVcpuState does.
   void DropRegisters() {
     cached_ = 0;
     dirty_ = 0;

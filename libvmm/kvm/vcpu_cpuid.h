@@ -17,8 +17,8 @@ namespace libvmm {
 //
 // Thread-safety: as Vcpu, not while it runs.
 // Errors: kInvalidArgument when the kernel refuses the list or the vCPU has
-// run;
-//     kResourceExhausted when its features need more vector state than allowed.
+//     run; kResourceExhausted when its features need more vector state than
+//     allowed.
 // Cost: one vCPU ioctl, 0.1 ms where CPUID traps to an outer hypervisor.
 absl::Status SetCpuid(Vcpu& vcpu, const Cpuid& cpuid);
 

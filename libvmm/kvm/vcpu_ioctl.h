@@ -16,7 +16,7 @@
 
 namespace libvmm::internal {
 
-// Flushes changed registers, then calls. Cost: the call, and one more for each
+// Flushes changed registers, then calls: one system call, and one more for each
 // register set that was changed since the last exit.
 absl::StatusOr<int> ReadVcpu(Vcpu& vcpu, IoctlRequest request,
                              const void* argument,

@@ -32,38 +32,27 @@ concept VcpuState = std::same_as<T, kvm_regs> || std::same_as<T, kvm_sregs> ||
 // the ioctl pair. This is the way to save and restore a vCPU. A loop that looks
 // at registers at every exit uses the accessors of Vcpu, which cost less.
 //
-//   type             calls               what KVM does with it
-//   kvm_regs         KVM_GET/SET_REGS    setting drops a pending exception: set
-//                                        kvm_vcpu_events afterwards
-//   kvm_sregs        ..._SREGS           carries the APIC base, hence the
-//   layout of
-//                                        the local APIC, and can make the
-//                                        bootstrap processor runnable; at most
-//                                        one bit of interrupt_bitmap may be set
-//   kvm_sregs2       ..._SREGS2          the same with PAE page-directory
-//   pointers
-//                                        and without pending interrupts (those
-//                                        are in kvm_vcpu_events);
-//                                        KVM_CAP_SREGS2
-//   kvm_fpu          ..._FPU             x87 and SSE; wider vector state is
-//   lost,
-//                                        see xsave.h
-//   kvm_xcrs         ..._XCRS            XCR0; needs XSAVE in the vCPU's CPUID;
-//                                        KVM_CAP_XCRS
-//   kvm_debugregs    ..._DEBUGREGS       `flags` must be zero;
-//   KVM_CAP_DEBUGREGS kvm_lapic_state  ..._LAPIC           the register page of
-//   the in-kernel local
-//                                        APIC; set it after the APIC base and
-//                                        before the TSC-deadline MSR
-//   kvm_mp_state     ..._MP_STATE        without an in-kernel local APIC only
-//                                        RUNNABLE; reading may consume a
-//                                        pending INIT or SIPI, so save it
-//                                        first; KVM_CAP_MP_STATE
-//   kvm_vcpu_events  ..._VCPU_EVENTS     `flags` chooses what is written.
-//   Reading
-//                                        may deliver a payload to CR2 or DR6:
-//                                        save it before those;
-//                                        KVM_CAP_VCPU_EVENTS
+//   kvm_regs         KVM_GET_REGS and KVM_SET_REGS. Setting drops a pending
+//                    exception: set kvm_vcpu_events afterwards.
+//   kvm_sregs        ..._SREGS. Carries the APIC base, hence the layout of the
+//                    local APIC, and can make the bootstrap processor runnable.
+//                    At most one bit of interrupt_bitmap may be set.
+//   kvm_sregs2       ..._SREGS2. The same with PAE page-directory pointers and
+//                    without pending interrupts, which are in kvm_vcpu_events.
+//                    KVM_CAP_SREGS2.
+//   kvm_fpu          ..._FPU. x87 and SSE; wider vector state is lost, see
+//                    xsave.h.
+//   kvm_xcrs         ..._XCRS. XCR0; needs XSAVE in the vCPU's CPUID.
+//                    KVM_CAP_XCRS.
+//   kvm_debugregs    ..._DEBUGREGS. `flags` must be zero. KVM_CAP_DEBUGREGS.
+//   kvm_lapic_state  ..._LAPIC. The register page of the in-kernel local APIC;
+//                    set it after the APIC base and before the TSC-deadline MSR.
+//   kvm_mp_state     ..._MP_STATE. Without an in-kernel local APIC only
+//                    RUNNABLE. Reading may consume a pending INIT or SIPI, so
+//                    save it first. KVM_CAP_MP_STATE.
+//   kvm_vcpu_events  ..._VCPU_EVENTS. `flags` chooses what is written. Reading
+//                    may deliver a payload to CR2 or DR6: save it before those.
+//                    KVM_CAP_VCPU_EVENTS.
 //
 // kvm_xsave is not here: its true size is the VM's, not the struct's (xsave.h).
 //

@@ -62,7 +62,8 @@ absl::Status ThreadState::MakeTimer() {
     // EAGAIN: the limit on queued signals, which timers count against.
     return error == EAGAIN
                ? absl::ResourceExhaustedError(
-                     "timer_create: EAGAIN: too many timers (RLIMIT_SIGPENDING)")
+                     "timer_create: EAGAIN: too many timers "
+                     "(RLIMIT_SIGPENDING)")
                : ErrnoStatus(error, "timer_create(CLOCK_MONOTONIC)");
   }
   timer = id;
@@ -80,8 +81,8 @@ absl::Status ThreadState::SetTimer(absl::Duration after) {
 
 ThreadState::~ThreadState() {
   if (!timer.has_value()) return;
-  // A signal that the timer has queued carries this object's address: take it off
-  // the queue before the object goes.
+  // A signal that the timer has queued carries this object's address: take it
+  // off the queue before the object goes.
   sigset_t set;
   sigset_t old;
   ::sigemptyset(&set);
@@ -160,10 +161,10 @@ absl::Status VcpuThread::InstallKickHandler(int signal) {
 
 void VcpuThread::HandleSignal(const siginfo_t& info) {
   if (info.si_code != SI_TIMER || info.si_value.sival_ptr == nullptr) return;
-  auto& state =
-      *static_cast<internal::ThreadState*>(info.si_value.sival_ptr);
+  auto& state = *static_cast<internal::ThreadState*>(info.si_value.sival_ptr);
   state.expired.store(true, std::memory_order_relaxed);
-  // The handler runs on the state's own thread, so whatever Run has stored is seen.
+  // The handler runs on the state's own thread, so whatever Run has stored is
+  // seen.
   internal::KickState* const kick =
       state.current.load(std::memory_order_relaxed);
   if (kick != nullptr) kick->immediate_exit().store(1);
@@ -217,8 +218,8 @@ absl::StatusOr<Exit> VcpuThread::RunMapped(Vcpu& vcpu) {
   internal::ThreadState& state = *state_;
   internal::KickState& kick = *vcpu.kick_;
   // First who runs, then whether anyone asked to stop. A timer that fires after
-  // `expired` was read finds `current` and sets immediate_exit; a kicker that misses
-  // `runner` has set immediate_exit before.
+  // `expired` was read finds `current` and sets immediate_exit; a kicker that
+  // misses `runner` has set immediate_exit before.
   state.current.store(&kick, std::memory_order_relaxed);
   kick.runner.store(internal::PackRunner(state.tid, state.signal),
                     std::memory_order_relaxed);
@@ -237,8 +238,8 @@ absl::StatusOr<Exit> VcpuThread::RunMapped(Vcpu& vcpu) {
       state.expired.load(std::memory_order_relaxed)) {
     exit = Exit(vcpu.run_, ExitReason::kDeadline);
   }
-  // The only return, so that Vcpu::Run makes `exit` in the caller's memory: a copy
-  // would wait for its stores.
+  // The only return, so that Vcpu::Run makes `exit` in the caller's memory: a
+  // copy would wait for its stores.
   return exit;
 }
 
@@ -253,8 +254,7 @@ absl::StatusOr<Deadline> VcpuThread::StartDeadline(
     return absl::InvalidArgumentError(
         "DeadlineOptions: neither after nor exits is set");
   }
-  if (options.after.has_value() &&
-      *options.after == absl::InfiniteDuration()) {
+  if (options.after.has_value() && *options.after == absl::InfiniteDuration()) {
     return absl::InvalidArgumentError("DeadlineOptions: after is infinite");
   }
   // A late signal of the deadline before may have left its mark.

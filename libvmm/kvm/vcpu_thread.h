@@ -21,11 +21,12 @@ struct ThreadState;
 }  // namespace internal
 
 // A bound on what a VcpuThread runs: while it lives, Run on its thread returns
-// ExitReason::kDeadline once the time has come or the exits are used up, and every
-// time after that. The vCPU stays where it is and can be run on.
+// ExitReason::kDeadline once the time has come or the exits are used up, and
+// every time after that. The vCPU stays where it is and can be run on.
 //
 // Thread-safety: vCPU-thread, that of its VcpuThread.
-// Ownership: move-only, from VcpuThread::StartDeadline; ends before the VcpuThread.
+// Ownership: move-only, from VcpuThread::StartDeadline; ends before the
+//     VcpuThread.
 // Cost: one timer_settime(2) to start with a time, one to end; none per exit.
 class Deadline {
  public:
@@ -53,47 +54,50 @@ struct DeadlineOptions {
   std::optional<uint64_t> exits = std::nullopt;
 };
 
-// The calling thread as a place where vCPUs run: its kernel thread id, the signal
-// that gets it out of KVM_RUN, and its one timer. A thread that runs many vCPUs in
-// turn needs one; a vCPU may wander between threads, each with its own.
+// The calling thread as a place where vCPUs run: its kernel thread id, the
+// signal that gets it out of KVM_RUN, and its one timer. A thread that runs
+// many vCPUs in turn needs one; a vCPU may wander between threads, each with
+// its own.
 //
 //   // Once in the program, unless it has a handler of its own:
 //   LIBVMM_RETURN_IF_ERROR(VcpuThread::InstallKickHandler(SIGUSR1));
 //   // On the thread:
 //   LIBVMM_ASSIGN_OR_RETURN(VcpuThread thread, VcpuThread::Attach(SIGUSR1));
 //   LIBVMM_ASSIGN_OR_RETURN(
-//       Deadline slice, thread.StartDeadline({.after = absl::Milliseconds(1)}));
+//       Deadline slice,
+//       thread.StartDeadline({.after = absl::Milliseconds(1)}));
 //   while (true) {
 //     LIBVMM_ASSIGN_OR_RETURN(Exit exit, thread.Run(vcpu));
 //     if (exit.reason() == ExitReason::kDeadline) break;
 //     ...
 //   }
 //
-// The signal may also arrive when the thread is outside Run (a timer that has just
-// fired, a kick that came late): system calls there can then end with EINTR, as with
-// any signal. The handler installed here asks for SA_RESTART.
+// The signal may also arrive when the thread is outside Run (a timer that has
+// just fired, a kick that came late): system calls there can then end with
+// EINTR, as with any signal. The handler installed here asks for SA_RESTART.
 //
-// Thread-safety: vCPU-thread: only the thread that attached uses and destroys it.
+// Thread-safety: vCPU-thread: only the thread that attached uses and destroys
+//     it.
 // Ownership: move-only; owns the timer. Does not own vCPUs.
 // Errors: see each call.
-// Cost: Run is Vcpu::Run and a few stores. The timer is made at the first deadline
-//     with a time.
+// Cost: Run is Vcpu::Run and a few stores. The timer is made at the first
+//     deadline with a time.
 class VcpuThread {
  public:
-  // `signal` is the embedder's choice, for example SIGUSR1 or SIGRTMIN + 1, and may
-  // serve all threads.
+  // `signal` is the embedder's choice, for example SIGUSR1 or SIGRTMIN + 1, and
+  // may serve all threads.
   //   kInvalidArgument     not a signal that can be handled
   //   kFailedPrecondition  it has no handler (it would kill the process or be
   //                        ignored), or this thread blocks it
   static absl::StatusOr<VcpuThread> Attach(int signal);
 
-  // Opt-in: makes HandleSignal the process's handler for `signal`, with SA_RESTART.
-  // kAlreadyExists when the program has a handler there: call HandleSignal from it
-  // instead. Calling it again is harmless.
+  // Opt-in: makes HandleSignal the process's handler for `signal`, with
+  // SA_RESTART. kAlreadyExists when the program has a handler there: call
+  // HandleSignal from it instead. Calling it again is harmless.
   static absl::Status InstallKickHandler(int signal);
 
-  // What a handler for the signal must do. Kicks need only that there is a handler;
-  // deadlines need this call. Async-signal-safe.
+  // What a handler for the signal must do. Kicks need only that there is a
+  // handler; deadlines need this call. Async-signal-safe.
   static void HandleSignal(const siginfo_t& info);
 
   VcpuThread(VcpuThread&& other) noexcept;

@@ -14,8 +14,8 @@
 namespace libvmm {
 namespace {
 
-// A signal can end KVM_CREATE_VM with EINTR. A program whose signals come faster
-// than the kernel can make a VM gets the error in the end.
+// A signal can end KVM_CREATE_VM with EINTR. A program whose signals come
+// faster than the kernel can make a VM gets the error in the end.
 constexpr int kCreateAttempts = 100;
 
 }  // namespace
@@ -39,9 +39,9 @@ int Vm::CheckExtension(unsigned capability) const {
 }
 
 absl::Status Vm::EnableCap(const kvm_enable_cap& cap) const {
-  return CallIoctl(fd(), LIBVMM_IOCTL(KVM_ENABLE_CAP), &cap,
-                   absl::StrCat("capability ", cap.cap, ", args[0] ",
-                                cap.args[0]))
+  return CallIoctl(
+             fd(), LIBVMM_IOCTL(KVM_ENABLE_CAP), &cap,
+             absl::StrCat("capability ", cap.cap, ", args[0] ", cap.args[0]))
       .status();
 }
 

@@ -15,10 +15,10 @@ struct kvm_enable_cap;
 
 namespace libvmm {
 
-// A VM's descriptor, shared by the Vm and by the objects that must still reach the
-// VM when they end (a memory slot deletes itself, an irqfd deassigns itself). The
-// number stays open, and so nobody else's, until the last of them is gone: they
-// may die in any order.
+// A VM's descriptor, shared by the Vm and by the objects that must still reach
+// the VM when they end (a memory slot deletes itself, an irqfd deassigns
+// itself). The number stays open, and so nobody else's, until the last of them
+// is gone: they may die in any order.
 //
 // Thread-safety: immutable.
 class VmFd {
@@ -41,37 +41,44 @@ struct VmOptions {
   unsigned long type = 0;
 };
 
-// A virtual machine (KVM_CREATE_VM): an address space, vCPUs and, if asked for, an
-// in-kernel interrupt controller. This class is the descriptor and no more; memory
-// slots, irqfds, routing, clock and the rest are objects of their own that take a
-// Vm (see the headers beside this one).
+// A virtual machine (KVM_CREATE_VM): an address space, vCPUs and, if asked for,
+// an in-kernel interrupt controller. This class is the descriptor and no more;
+// memory slots, irqfds, routing, clock and the rest are objects of their own
+// that take a Vm (see the headers beside this one).
 //
 // Thread-safety: thread-safe; the kernel serialises what it must.
-// Ownership: move-only. The kernel frees the VM when the Vm, every Vcpu and every
-//     object made from it are gone.
-// Errors: see Create. After fork() the child cannot use it (EIO, kDataLoss).
-// Cost: creation and destruction take some hundreds of microseconds in the kernel.
+// Ownership: move-only. The kernel frees the VM when the Vm, every Vcpu and
+//     every object made from it are gone.
+// Errors: see Create. After fork() the child cannot use it (EIO, kInternal).
+// Cost: creation and destruction take some hundreds of microseconds in the
+//     kernel.
 class Vm {
  public:
   // kInvalidArgument when the kernel does not offer `options.type`;
-  // kResourceExhausted without memory or descriptors. A signal that interrupts the
-  // kernel's set-up is retried.
-  static absl::StatusOr<Vm> Create(const Kvm& kvm, const VmOptions& options = {});
+  // kResourceExhausted without memory or descriptors. A signal that interrupts
+  // the kernel's set-up is retried.
+  static absl::StatusOr<Vm> Create(const Kvm& kvm,
+                                   const VmOptions& options = {});
+
+  Vm(Vm&&) noexcept = default;
+  Vm& operator=(Vm&&) noexcept = default;
+  ~Vm() = default;
 
   [[nodiscard]] int fd() const { return fd_->get(); }
   [[nodiscard]] const std::shared_ptr<const VmFd>& shared_fd() const {
     return fd_;
   }
 
-  // KVM_CHECK_EXTENSION on the VM: the value of a KVM_CAP_ number for this VM; 0
-  // means absent. It can differ from the system's answer (X2APIC_API, XSAVE2, guest
-  // memory).
+  // KVM_CHECK_EXTENSION on the VM: the value of a KVM_CAP_ number for this VM;
+  // 0 means absent. It can differ from the system's answer (X2APIC_API, XSAVE2,
+  // guest memory).
   // Cost: one system call.
   [[nodiscard]] int CheckExtension(unsigned capability) const;
 
-  // KVM_ENABLE_CAP: switches an opt-in capability on for the whole VM. `cap.flags`
-  // must be zero. Most must precede the first vCPU. kInvalidArgument is the
-  // kernel's answer both to a capability it cannot enable and to bad arguments.
+  // KVM_ENABLE_CAP: switches an opt-in capability on for the whole VM.
+  // `cap.flags` must be zero. Most must precede the first vCPU.
+  // kInvalidArgument is the kernel's answer both to a capability it cannot
+  // enable and to bad arguments.
   absl::Status EnableCap(const kvm_enable_cap& cap) const;
 
  private:

@@ -20,7 +20,8 @@ namespace libvmm {
 // irqchip.h, dirty rings and manual clearing in dirty_ring.h and dirty_log.h,
 // copied and moved encryption contexts in memory_encryption.h.
 //
-// Thread-safety: thread-safe. Cost: two system calls each.
+// Thread-safety: thread-safe.
+// Cost: two system calls each.
 
 // KVM_CAP_X86_DISABLE_EXITS: lets the guest run these without an exit; bits
 // KVM_X86_DISABLE_EXITS_MWAIT, _HLT, _PAUSE, _CSTATE, _APERFMPERF. A guest that

@@ -28,7 +28,8 @@ struct VmClockReading {
 // KVM_GET_CLOCK, with the vCPUs stopped for an exact pair with their state.
 // kUnimplemented without KVM_CAP_ADJUST_CLOCK.
 //
-// Thread-safety: thread-safe. Cost: two system calls.
+// Thread-safety: thread-safe.
+// Cost: two system calls.
 absl::StatusOr<VmClockReading> GetVmClock(const Vm& vm);
 
 struct VmClockSetting {
@@ -44,8 +45,8 @@ struct VmClockSetting {
 // `host_realtime` is given and the capability's value has no
 // KVM_CLOCK_REALTIME.
 //
-// Thread-safety: thread-safe. Cost: two system calls; the kernel makes every
-// vCPU take its clock anew.
+// Thread-safety: thread-safe.
+// Cost: two system calls; the kernel makes every vCPU take its clock anew.
 absl::Status SetVmClock(const Vm& vm, const VmClockSetting& setting);
 
 }  // namespace libvmm

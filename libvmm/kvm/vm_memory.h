@@ -25,16 +25,14 @@ namespace libvmm {
 // the guest and a place in a GuestMemory for devices, at the same address and
 // for the same time. Slot ids are given out here.
 //
-//   ASSIGN_OR_RETURN(VmMemory memory, VmMemory::Create(vm));
-//   RETURN_IF_ERROR(memory.Add(Gpa(0), ram));
+//   LIBVMM_ASSIGN_OR_RETURN(VmMemory memory, VmMemory::Create(vm));
+//   LIBVMM_RETURN_IF_ERROR(memory.Add(Gpa(0), ram));
 //   Serial uart(memory.guest_memory(), ...);
 //
 // Thread-safety: thread-compatible. guest_memory() is thread-safe, and vCPUs
-// may run
-//     through all of it, but see MemorySlot about resizing.
+//     may run through all of it, but see MemorySlot about resizing.
 // Ownership: move-only; owns slots and GuestMemory, keeps the VM's descriptor
-// open.
-//     guest_memory() keeps its address when this object moves.
+//     open. guest_memory() keeps its address when this object moves.
 // Errors: nothing is half done: an Add that fails leaves neither slot nor
 //     place.
 // Cost: MemorySlot's and GuestMemory's, and a search in a sorted list.

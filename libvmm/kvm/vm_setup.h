@@ -15,8 +15,11 @@ namespace libvmm {
 // and before the first vCPU. Those that switch a capability on are in
 // vm_capabilities.h.
 //
-// Each names the capability in a kUnimplemented error where it is absent.
-// Thread-safety: thread-safe. Cost: two system calls each.
+// Thread-safety: thread-safe.
+// Ownership: none; the settings live with the VM.
+// Errors: kUnimplemented names the capability where it is absent; others as each
+//     call says.
+// Cost: two system calls each.
 
 // Guest memory that KVM itself uses on Intel processors: three pages for a task
 // state segment and one for a page table, while the guest is in real mode or

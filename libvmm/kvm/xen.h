@@ -17,8 +17,11 @@ namespace libvmm {
 // mask of KVM_XEN_HVM_CONFIG_ bits): hypercalls, the shared info page, event
 // channels. The per-vCPU half is beside the other vCPU state.
 //
-// Each names KVM_CAP_XEN_HVM, and the bit it needs, in a kUnimplemented error.
-// Thread-safety: thread-safe. Cost: two system calls each.
+// Thread-safety: thread-safe.
+// Ownership: none; the settings live with the VM.
+// Errors: kUnimplemented names KVM_CAP_XEN_HVM and the bit that is absent; others
+//     as each call says.
+// Cost: two system calls each.
 
 // KVM_XEN_HVM_CONFIG: the MSR by which the guest asks for its hypercall page,
 // and whether hypercalls exit as KVM_EXIT_XEN

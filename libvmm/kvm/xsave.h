@@ -24,11 +24,9 @@ namespace libvmm {
 //
 // Thread-safety: thread-compatible; the vCPU as Vcpu.
 // Ownership: move-only; owns the image, aligned to 64 bytes. It belongs to the
-// VM
-//     it was made for, or to another with the same size.
+//     VM it was made for, or to another with the same size.
 // Errors: kFailedPrecondition for a vCPU whose state is larger than the image,
-// as
-//     far as the kernel reports it; else ErrnoStatus of the ioctl.
+//     as far as the kernel reports it; else ErrnoStatus of the ioctl.
 // Cost: one vCPU ioctl per transfer; 4 KiB of heap, 11 KiB with AMX.
 class XsaveState {
  public:

@@ -58,9 +58,9 @@ TEST(XsaveStateTest, ImageThatTheKernelRefusesIsInvalid) {
   ASSERT_OK_AND_ASSIGN(XsaveState state, XsaveState::Create(guest.vm()));
   ASSERT_OK(state.ReadFrom(guest.vcpu()));
   state.bytes()[kXstateBv + 7] = std::byte{0x10};  // feature 60 does not exist
-  EXPECT_THAT(state.WriteTo(guest.vcpu()),
-              StatusIs(absl::StatusCode::kInvalidArgument,
-                       HasSubstr("KVM_SET_XSAVE")));
+  EXPECT_THAT(
+      state.WriteTo(guest.vcpu()),
+      StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("KVM_SET_XSAVE")));
 }
 
 TEST(PermittedXsaveFeaturesTest, HasX87AndSseOrNamesTheCapability) {

@@ -22,7 +22,8 @@ namespace libvmm::testing {
 // A VM for tests that say themselves how the vCPU starts: 2 MiB of memory at 0,
 // one vCPU in its reset state with the supported CPUID.
 //
-// Thread-safety: thread-compatible. Ownership: owns all of it.
+// Thread-safety: thread-compatible.
+// Ownership: owns all of it.
 class BootGuest {
  public:
   static constexpr uint64_t kMemorySize = uint64_t{2} << 20;

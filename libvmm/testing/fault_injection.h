@@ -40,11 +40,9 @@ struct FaultReport {
 // make the same calls in each run. After each fault the body must have returned
 // either
 // - an error whose message names the call ("KVM_SET_REGS" for an ioctl of KVM,
-// else
-//   the function: "mmap"), or words that Reports gives for it; or
+//   else the function: "mmap"), or words that Reports gives for it; or
 // - OK, when Survives says that the code has a way round this fault. Its own
-// checks
-//   of the result then tell whether the way was right.
+//   checks of the result then tell whether the way was right.
 // And in both cases every descriptor, mapping and heap byte is back. A fault is
 // the call not being made: the kernel has changed nothing. Never failed, but
 // watched, are close, munmap and timer_delete; a refusal there (a double close)
@@ -58,7 +56,7 @@ struct FaultReport {
 // Thread-safety: thread-compatible; one scenario at a time in a process, since
 //     others would take descriptors meanwhile.
 // Cost: two runs of the body, one for each fault, and 200 microseconds for
-// each.
+//     each.
 class FaultScenario {
  public:
   explicit FaultScenario(std::string name) : name_(std::move(name)) {}
@@ -113,7 +111,8 @@ class FaultPause {
 }  // namespace internal
 
 // The result of `setup`, whose system calls are neither counted nor failed:
-//   LIBVMM_ASSIGN_OR_RETURN(Vm vm, WithoutFaults([&] { return Vm::Create(kvm); }));
+//   LIBVMM_ASSIGN_OR_RETURN(
+//       Vm vm, WithoutFaults([&] { return Vm::Create(kvm); }));
 template <typename Setup>
 auto WithoutFaults(Setup setup) {
   const internal::FaultPause pause;

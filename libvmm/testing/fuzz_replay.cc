@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-// Runs a libFuzzer target as an ordinary test: every file below the folder given
-// on the command line, then inputs from a fixed pseudo-random sequence. Fails by
-// crashing, as the fuzzer does, or when the folder's corpus is missing.
+// Runs a libFuzzer target as an ordinary test: every file below the folder
+// given on the command line, then inputs from a fixed pseudo-random sequence.
+// Fails by crashing, as the fuzzer does, or when the folder's corpus is
+// missing.
 #include <cstddef>
 #include <cstdint>
 #include <cstdio>

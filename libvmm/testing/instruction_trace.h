@@ -36,8 +36,8 @@ struct InstructionTrace {
 // stretch must stay on the thread that called `body`.
 //
 // Errors: kInternal when the body returns an error (with its text on stderr),
-// dies
-//     or makes no marks; kUnavailable when the system does not allow ptrace.
+//     dies or makes no marks; kUnavailable when the system does not allow
+//     ptrace.
 // Cost: some microseconds for each instruction of the stretch.
 absl::StatusOr<InstructionTrace> TraceInstructions(
     absl::FunctionRef<absl::Status()> body);

@@ -26,15 +26,15 @@ inline bool KvmRequired() {
 
 }  // namespace libvmm::testing
 
-// First statement of a test that needs /dev/kvm: skips with a reason where there
-// is none, fails instead where LIBVMM_REQUIRE_KVM=1.
-#define LIBVMM_NEEDS_KVM()                                                    \
-  if (!::libvmm::testing::KvmAvailable()) {                                   \
-    if (::libvmm::testing::KvmRequired()) {                                   \
-      FAIL() << "/dev/kvm cannot be opened and LIBVMM_REQUIRE_KVM=1";         \
-    }                                                                         \
-    GTEST_SKIP() << "/dev/kvm cannot be opened";                              \
-  }                                                                           \
+// First statement of a test that needs /dev/kvm: skips with a reason where
+// there is none, fails instead where LIBVMM_REQUIRE_KVM=1.
+#define LIBVMM_NEEDS_KVM()                                            \
+  if (!::libvmm::testing::KvmAvailable()) {                           \
+    if (::libvmm::testing::KvmRequired()) {                           \
+      FAIL() << "/dev/kvm cannot be opened and LIBVMM_REQUIRE_KVM=1"; \
+    }                                                                 \
+    GTEST_SKIP() << "/dev/kvm cannot be opened";                      \
+  }                                                                   \
   static_assert(true)
 
 #endif  // LIBVMM_TESTING_KVM_AVAILABLE_H_

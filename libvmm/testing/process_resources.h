@@ -23,7 +23,7 @@ namespace libvmm::testing {
 //
 // Thread-safety: of one moment only while no other thread opens or maps.
 // Cost: reads /proc/self/fd and /proc/self/maps, about 100 microseconds;
-// allocates.
+//     allocates.
 struct ProcessResources {
   // What each open descriptor refers to, by its number.
   std::map<int, std::string> descriptors;

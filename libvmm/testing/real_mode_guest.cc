@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "libvmm/base/status_macros.h"
+#include "libvmm/boot/real_mode.h"
 #include "libvmm/kvm/abi.h"
 #include "libvmm/kvm/ioctl.h"
 
@@ -38,16 +39,7 @@ absl::StatusOr<RealModeGuest> RealModeGuest::Create(
 
 absl::StatusOr<Vcpu> RealModeGuest::MakeVcpu(uint32_t id) {
   LIBVMM_ASSIGN_OR_RETURN(Vcpu vcpu, Vcpu::Create(*vm_, id));
-  LIBVMM_ASSIGN_OR_RETURN(kvm_sregs * sregs, vcpu.MutableSpecialRegisters());
-  for (kvm_segment* segment : {&sregs->cs, &sregs->ds, &sregs->es, &sregs->fs,
-                               &sregs->gs, &sregs->ss}) {
-    segment->base = 0;
-    segment->selector = 0;
-  }
-  LIBVMM_ASSIGN_OR_RETURN(kvm_regs * regs, vcpu.MutableRegisters());
-  regs->rip = kEntry;
-  regs->rsp = 0x8000;
-  regs->rflags = 2;
+  LIBVMM_RETURN_IF_ERROR(EnterRealMode(vcpu, {.ip = kEntry, .sp = 0x8000}));
   return vcpu;
 }
 

@@ -6,7 +6,7 @@
 #include <utility>
 
 #include "libvmm/base/status_macros.h"
-#include "libvmm/kvm/abi.h"
+#include "libvmm/boot/real_mode.h"
 #include "libvmm/memory/guest_memory.h"
 #include "libvmm/memory/memory_region.h"
 
@@ -40,16 +40,7 @@ absl::Status TestVm::AddRamWithCode(std::initializer_list<uint8_t> code) {
 
 absl::StatusOr<Vcpu> TestVm::MakeVcpu(uint32_t id) {
   LIBVMM_ASSIGN_OR_RETURN(Vcpu vcpu, Vcpu::Create(*vm_, id));
-  LIBVMM_ASSIGN_OR_RETURN(kvm_sregs * sregs, vcpu.MutableSpecialRegisters());
-  for (kvm_segment* segment : {&sregs->cs, &sregs->ds, &sregs->es, &sregs->fs,
-                               &sregs->gs, &sregs->ss}) {
-    segment->base = 0;
-    segment->selector = 0;
-  }
-  LIBVMM_ASSIGN_OR_RETURN(kvm_regs * regs, vcpu.MutableRegisters());
-  regs->rip = kEntry;
-  regs->rsp = 0x8000;
-  regs->rflags = 2;
+  LIBVMM_RETURN_IF_ERROR(EnterRealMode(vcpu, {.ip = kEntry, .sp = 0x8000}));
   return vcpu;
 }
 

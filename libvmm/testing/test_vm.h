@@ -19,7 +19,8 @@ namespace libvmm::testing {
 // A VM for tests of what must be set up before the first vCPU: it has neither
 // memory nor vCPU until asked. RealModeGuest is the simpler one.
 //
-// Thread-safety: thread-compatible. Ownership: owns the VM and its memory.
+// Thread-safety: thread-compatible.
+// Ownership: owns the VM and its memory.
 class TestVm {
  public:
   static constexpr uint16_t kEntry = 0x1000;

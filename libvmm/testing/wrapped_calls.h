@@ -3,8 +3,7 @@
 #define LIBVMM_TESTING_WRAPPED_CALLS_H_
 
 // Internal to fault_injection: the system calls that the linker has turned
-// aside
-// (--wrap), as the harness sees them.
+// aside (--wrap), as the harness sees them.
 
 #include <span>
 

@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Register accesses and host input on a Uart16550a in any order. After each
-// step:
+// Register accesses and host input on a Uart16550a in any order. After each one:
 //   the interrupt line is what IER and the causes make it, and was told by
 //   change; LSR agrees with what RBR gives; read-only and zero bits are so;
 //   nothing that Receive took is lost, but for resets and overruns;
