@@ -19,7 +19,9 @@ namespace libvmm {
 // Thread-safety: immutable after construction; Light and Heavy from any thread.
 //     Heavy is async-signal-safe.
 // Errors: none. Where the kernel refuses membarrier (old, or a seccomp filter),
-//     both sides fall back to a full fence.
+//     both sides fall back to a full fence. That is decided at construction: a
+//     filter installed later must go on allowing membarrier, or Heavy orders
+//     only its own side.
 // Cost: Light is a compiler barrier and a predicted branch. Heavy is one system
 //     call, microseconds. The constructor is one system call.
 class AsymmetricFence {

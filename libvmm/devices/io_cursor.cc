@@ -3,6 +3,7 @@
 
 #include <atomic>
 
+#include "libvmm/base/hot.h"
 #include "libvmm/devices/internal/io_bus_state.h"
 #include "libvmm/devices/internal/io_cursor_slot.h"
 #include "libvmm/devices/internal/io_table.h"
@@ -76,15 +77,16 @@ void IoCursor::Release() {
   state_.reset();
 }
 
-IoOutcome IoCursor::ReadAnew(uint64_t address, std::span<std::byte> data) {
+LIBVMM_HOT IoOutcome IoCursor::ReadAnew(uint64_t address,
+                                        std::span<std::byte> data) {
   return Dispatch(*state_, *slot_, address, data.size(),
                   [data](IoDevice& device, uint64_t offset) {
                     return device.Read(offset, data);
                   });
 }
 
-IoOutcome IoCursor::WriteAnew(uint64_t address,
-                              std::span<const std::byte> data) {
+LIBVMM_HOT IoOutcome IoCursor::WriteAnew(uint64_t address,
+                                         std::span<const std::byte> data) {
   return Dispatch(*state_, *slot_, address, data.size(),
                   [data](IoDevice& device, uint64_t offset) {
                     return device.Write(offset, data);

@@ -5,12 +5,13 @@
 
 #include "absl/strings/str_cat.h"
 #include "libvmm/base/check.h"
+#include "libvmm/base/hot.h"
 
 namespace libvmm {
 namespace {
 
-IoOutcome Access(IoCursor& cursor, uint64_t address, bool is_write,
-                 std::span<std::byte> data) {
+LIBVMM_HOT IoOutcome Access(IoCursor& cursor, uint64_t address, bool is_write,
+                            std::span<std::byte> data) {
   if (is_write) return cursor.Write(address, data);
   const IoOutcome outcome = cursor.Read(address, data);
   if (outcome == IoOutcome::kUnclaimed) {
@@ -21,7 +22,13 @@ IoOutcome Access(IoCursor& cursor, uint64_t address, bool is_write,
 
 }  // namespace
 
-DispatchResult ExitDispatcher::Dispatch(const Exit& exit) {
+ExitDispatcher::ExitDispatcher(IoBus& ports, IoBus& mmio)
+    : ports_(ports.MakeCursor()), mmio_(mmio.MakeCursor()) {
+  LIBVMM_CHECK(ports.space() == AddressSpace::kPio);
+  LIBVMM_CHECK(mmio.space() == AddressSpace::kMmio);
+}
+
+LIBVMM_HOT DispatchResult ExitDispatcher::Dispatch(const Exit& exit) {
   LIBVMM_DCHECK(!deferred());
   switch (exit.reason()) {
     case ExitReason::kPio: {
@@ -52,10 +59,9 @@ DispatchResult ExitDispatcher::Dispatch(const Exit& exit) {
   }
 }
 
-DispatchResult ExitDispatcher::DispatchPorts(uint16_t port, bool is_write,
-                                             size_t size,
-                                             std::span<std::byte> data,
-                                             bool stop) {
+LIBVMM_HOT DispatchResult
+ExitDispatcher::DispatchPorts(uint16_t port, bool is_write, size_t size,
+                              std::span<std::byte> data, bool stop) {
   while (size != 0 && data.size() >= size) {
     const std::span<std::byte> element = data.first(size);
     data = data.subspan(size);
@@ -66,8 +72,9 @@ DispatchResult ExitDispatcher::DispatchPorts(uint16_t port, bool is_write,
         stop = true;
         break;
       case IoOutcome::kUnclaimed:
+        // Of a string, the rest: as on an empty bus. A stop before it counts.
         if (!is_write) std::ranges::fill(data, std::byte{0xff});
-        return DispatchResult::kUnclaimed;
+        return stop ? DispatchResult::kStop : DispatchResult::kUnclaimed;
       case IoOutcome::kDeferred:
         element_size_ = size;
         element_ = element;

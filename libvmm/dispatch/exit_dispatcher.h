@@ -54,8 +54,9 @@ enum class DispatchResult : uint8_t {
 //     one virtual call per access. No lock, no allocation, no system call.
 class ExitDispatcher {
  public:
-  ExitDispatcher(IoBus& ports, IoBus& mmio)
-      : ports_(ports.MakeCursor()), mmio_(mmio.MakeCursor()) {}
+  // `ports` is a bus of AddressSpace::kPio, `mmio` of kMmio; swapping them is a
+  // bug that aborts.
+  ExitDispatcher(IoBus& ports, IoBus& mmio);
 
   // `exit` is the vCPU's latest. With an access deferred this is an embedder's
   // bug (checked in debug builds) that drops it.

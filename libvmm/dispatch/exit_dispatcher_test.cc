@@ -203,6 +203,19 @@ TEST_F(ExitDispatcherTest, DeferralInAStringGoesOnWithTheRest) {
   EXPECT_THAT(exit.pio().data, ElementsAre(B(1), B(0xaa), B(0xbb), B(4)));
 }
 
+TEST_F(ExitDispatcherTest, AStopCountsWhenTheRestOfAStringIsUnclaimed) {
+  IoRegistration port;
+  auto device = MakeIoDevice([&](uint64_t, std::span<std::byte> data) {
+    data[0] = B(1);
+    port.Unregister();
+    return IoResult::kStop;
+  });
+  ASSERT_OK_AND_ASSIGN(port, ports_.Register({kPort, 1}, *device));
+  const Exit exit = page_.Pio(false, 1, std::vector<std::byte>(3));
+  EXPECT_EQ(dispatcher_.Dispatch(exit), DispatchResult::kStop);
+  EXPECT_THAT(exit.pio().data, ElementsAre(B(1), B(0xff), B(0xff)));
+}
+
 TEST_F(ExitDispatcherTest, CompleteRefusesWrongSizesAndLosesNothing) {
   Attach();
   EXPECT_THAT(dispatcher_.Complete(),
@@ -233,6 +246,12 @@ TEST_F(ExitDispatcherTest, CancelForgetsADeferredAccess) {
   EXPECT_FALSE(dispatcher_.deferred());
   EXPECT_EQ(dispatcher_.Dispatch(page_.Pio(true, 1, {B(1)})),
             DispatchResult::kHandled);
+}
+
+TEST(ExitDispatcherDeathTest, SwappedBusesAbort) {
+  IoBus ports(AddressSpace::kPio);
+  IoBus mmio(AddressSpace::kMmio);
+  EXPECT_DEATH(ExitDispatcher(mmio, ports), "check failed");
 }
 
 }  // namespace

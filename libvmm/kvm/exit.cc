@@ -5,6 +5,7 @@
 #include <cstring>
 
 #include "libvmm/base/check.h"
+#include "libvmm/base/hot.h"
 #include "libvmm/kvm/abi.h"
 
 namespace libvmm {
@@ -85,7 +86,7 @@ absl::string_view ExitReasonName(ExitReason reason) {
   return "";
 }
 
-PioExit Exit::pio() const {
+LIBVMM_HOT PioExit Exit::pio() const {
   LIBVMM_DCHECK(reason_ == ExitReason::kPio);
   const auto& io = run_->io;
   return PioExit{
@@ -98,7 +99,7 @@ PioExit Exit::pio() const {
   };
 }
 
-MmioExit Exit::mmio() const {
+LIBVMM_HOT MmioExit Exit::mmio() const {
   LIBVMM_DCHECK(reason_ == ExitReason::kMmio);
   auto& mmio = run_->mmio;
   return MmioExit{

@@ -17,11 +17,10 @@ struct kvm_xen_exit;
 
 namespace libvmm {
 
-// clang-format off
-// Why KVM_RUN came back. Values up to 0xffff are the kernel's KVM_EXIT_
-// numbers, so that a reason this header does not name can still be told apart;
-// those above are answers that KVM_RUN gives by errno, or that libvmm gives
-// without entering.
+// clang-format off Why KVM_RUN came back. Values up to 0xffff are the kernel's
+// KVM_EXIT_ numbers, so that a reason this header does not name can still be
+// told apart; those above are answers that KVM_RUN gives by errno, or that
+// libvmm gives without entering.
 enum class ExitReason : uint32_t {
   kHardwareUnknown = 0,   // KVM_EXIT_UNKNOWN: an exit KVM has no handler for
   kException = 1,         // KVM_EXIT_EXCEPTION
@@ -170,7 +169,7 @@ struct SnpRequestCertsExit {
 // on.
 //
 // Thread-safety: vCPU-thread.
-// Ownership: borrows the run page; trivially copyable, 24 bytes.
+// Ownership: borrows the run page; trivially copyable, 16 bytes.
 // Errors: none; a guest drives all of this.
 // Cost: no system call, no allocation.
 class Exit {

@@ -19,7 +19,7 @@ using ::testing::IsEmpty;
 using ::testing::SizeIs;
 
 static_assert(std::is_trivially_copyable_v<Exit>);
-static_assert(sizeof(Exit) <= 24);
+static_assert(sizeof(Exit) == 16);
 
 // A run page with whatever a kernel might have left in it.
 class ExitTest : public ::testing::Test {

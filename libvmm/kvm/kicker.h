@@ -32,6 +32,10 @@ struct KickState;
 //     lock, no allocation.
 class Kicker {
  public:
+  // A move is a copy, so that every Kicker can always be used.
+  Kicker(const Kicker&) = default;
+  Kicker& operator=(const Kicker&) = default;
+
   void Kick() const;
 
  private:

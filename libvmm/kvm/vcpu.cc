@@ -10,6 +10,7 @@
 #include "absl/strings/str_cat.h"
 #include "libvmm/base/check.h"
 #include "libvmm/base/errno_status.h"
+#include "libvmm/base/hot.h"
 #include "libvmm/base/mapping.h"
 #include "libvmm/base/status_macros.h"
 #include "libvmm/kvm/abi.h"
@@ -119,33 +120,51 @@ absl::StatusOr<Kicker> Vcpu::kicker() {
 
 absl::Status Vcpu::PrepareEntry() {
   LIBVMM_RETURN_IF_ERROR(MapRunPage());
-  if ((dirty_ & ~supported_) != 0) LIBVMM_RETURN_IF_ERROR(FlushRegisters());
+  if ((dirty_ & ~supported_) != 0) {
+    const absl::Status flushed = FlushRegisters();
+    // Refused values would be refused again by every entry to come.
+    if (absl::IsInvalidArgument(flushed)) DropRegisters();
+    LIBVMM_RETURN_IF_ERROR(flushed);
+  }
+  CarryTaskPriority();
   run_->kvm_dirty_regs = std::exchange(dirty_, 0);
   return absl::OkStatus();
 }
 
-int Vcpu::Enter() {
-#ifndef NDEBUG
-  LIBVMM_CHECK(!std::exchange(running_, true));  // two threads in one vCPU
-#endif
+// Without an in-kernel local APIC, KVM sets CR8 from the run page at each
+// entry, after the special registers.
+void Vcpu::CarryTaskPriority() {
+  if ((dirty_ & KVM_SYNC_X86_SREGS) != 0) run_->cr8 = run_->s.regs.sregs.cr8;
+}
+
+// An entry that ended before KVM took over the changed registers leaves their
+// bits in the page. They must not be armed for whatever state comes next. Sets
+// that come with every exit are overwritten by now; the others can be kept.
+void Vcpu::ReclaimUnusedRegisters(bool keep) {
+  const uint64_t unused = std::exchange(run_->kvm_dirty_regs, 0) & ~eager_;
+  if (!keep) return;
+  dirty_ |= unused;
+  cached_ |= unused;
+}
+
+LIBVMM_HOT int Vcpu::Enter() {
+  LIBVMM_DCHECK(!running_);  // two threads in one vCPU
+  running_ = true;
   run_->exit_reason = kNoExitReason;
   const int result = ::ioctl(fd_.get(), KVM_RUN, 0);
   const int error = result < 0 ? errno : 0;
   cached_ = eager_;
-#ifndef NDEBUG
   running_ = false;
-#endif
   return error;
 }
 
 absl::Status Vcpu::EntryError(int error) {
-  // Register changes that were refused must not be tried again by the next
-  // entry.
-  run_->kvm_dirty_regs = 0;
+  // EINVAL may be the values' own fault: they are not tried again.
+  ReclaimUnusedRegisters(/*keep=*/error != EINVAL);
   return ErrnoStatus(error, absl::StrCat("ioctl(KVM_RUN, vCPU ", id_, ")"));
 }
 
-absl::StatusOr<Exit> Vcpu::Run() {
+LIBVMM_HOT absl::StatusOr<Exit> Vcpu::Run() {
   if (ABSL_PREDICT_FALSE(run_ == nullptr || dirty_ != 0)) {
     LIBVMM_RETURN_IF_ERROR(PrepareEntry());
   }
@@ -159,10 +178,13 @@ absl::StatusOr<Exit> Vcpu::Run() {
       // after its request, and so costs one more return instead of being lost.
       kick_->immediate_exit().store(0);
       const bool kicked = kick_->requested.exchange(false);
+      ReclaimUnusedRegisters(/*keep=*/true);
       return Exit(run_,
                   kicked ? ExitReason::kKicked : ExitReason::kInterrupted);
     }
     case EAGAIN:
+      // INIT or SIPI has set the registers meanwhile.
+      ReclaimUnusedRegisters(/*keep=*/false);
       return Exit(run_, ExitReason::kRetry);
     case EFAULT:
     case EHWPOISON:
@@ -188,6 +210,7 @@ absl::StatusOr<Exit> Vcpu::Retire() {
       return Exit(run_, static_cast<ExitReason>(run_->exit_reason));
     case EINTR:
     case EAGAIN:
+      ReclaimUnusedRegisters(/*keep=*/error == EINTR);
       return Exit(run_, ExitReason::kInterrupted);
     default:
       return EntryError(error);
@@ -246,6 +269,7 @@ absl::Status Vcpu::FlushRegisters() {
     dirty_ &= ~set.kBit;
     return absl::OkStatus();
   };
+  if (run_ != nullptr) CarryTaskPriority();
   // Events last: KVM_SET_REGS drops a pending exception.
   LIBVMM_RETURN_IF_ERROR(flush(SetOf<kvm_sregs>()));
   LIBVMM_RETURN_IF_ERROR(flush(SetOf<kvm_regs>()));

@@ -134,6 +134,8 @@ class Vcpu {
   // KVM_RUN with registers; leaves immediate_exit and the kick request alone.
   int Enter();
   absl::Status PrepareEntry();
+  void CarryTaskPriority();
+  void ReclaimUnusedRegisters(bool keep);
   absl::Status EntryError(int error);
   template <typename T>
   absl::StatusOr<T*> Fetch(uint64_t make_dirty);
@@ -150,9 +152,9 @@ class Vcpu {
   uint64_t eager_ = 0;
   uint64_t cached_ = 0;
   uint64_t dirty_ = 0;
-#ifndef NDEBUG
+  // Inside KVM_RUN. Always a member, so that the layout does not depend on how
+  // the including program is compiled.
   bool running_ = false;
-#endif
 };
 
 }  // namespace libvmm

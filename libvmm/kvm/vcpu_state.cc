@@ -46,12 +46,22 @@ absl::Status Get(Vcpu& vcpu, T& state) {
 template <VcpuState T>
 absl::StatusOr<T> GetVcpuState(Vcpu& vcpu) {
   T state = {};
-  LIBVMM_RETURN_IF_ERROR(Get(vcpu, state));
+  const absl::Status status = Get(vcpu, state);
+  // These two may deliver an INIT, a SIPI or a payload: other registers change.
+  if (std::is_same_v<T, kvm_mp_state> || std::is_same_v<T, kvm_vcpu_events>) {
+    vcpu.DropRegisters();
+  }
+  LIBVMM_RETURN_IF_ERROR(status);
   return state;
 }
 
 template <VcpuState T>
 absl::Status SetVcpuState(Vcpu& vcpu, const T& state) {
+  if constexpr (std::is_same_v<T, kvm_sregs> || std::is_same_v<T, kvm_sregs2>) {
+    // KVM takes CR8 from there at entry, without an in-kernel local APIC.
+    LIBVMM_ASSIGN_OR_RETURN(kvm_run * run, vcpu.run_page());
+    run->cr8 = state.cr8;
+  }
   const absl::Status status =
       internal::WriteVcpu(vcpu, VcpuStateCalls<T>::kSet, &state).status();
   // EINVAL can also mean a kernel without the call: its counterpart tells.

@@ -46,7 +46,8 @@ concept VcpuState = std::same_as<T, kvm_regs> || std::same_as<T, kvm_sregs> ||
 //                    KVM_CAP_XCRS.
 //   kvm_debugregs    ..._DEBUGREGS. `flags` must be zero. KVM_CAP_DEBUGREGS.
 //   kvm_lapic_state  ..._LAPIC. The register page of the in-kernel local APIC;
-//                    set it after the APIC base and before the TSC-deadline MSR.
+//                    set it after the APIC base and before the TSC-deadline
+//                    MSR.
 //   kvm_mp_state     ..._MP_STATE. Without an in-kernel local APIC only
 //                    RUNNABLE. Reading may consume a pending INIT or SIPI, so
 //                    save it first. KVM_CAP_MP_STATE.

@@ -9,6 +9,7 @@
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 #include "libvmm/kvm/abi.h"
+#include "libvmm/kvm/ioctl.h"
 #include "libvmm/testing/kvm_available.h"
 #include "libvmm/testing/real_mode_guest.h"
 #include "libvmm/testing/status_matchers.h"
@@ -266,6 +267,51 @@ TEST(VcpuTest, RefusedRegistersAreReportedAndDropped) {
   sregs->cr0 |= 0x80000000;
   EXPECT_THAT(vcpu.Run(), StatusIs(absl::StatusCode::kInvalidArgument,
                                    HasSubstr("KVM_RUN")));
+}
+
+TEST(VcpuTest, TheTaskPriorityGoesInWithSpecialRegisters) {
+  LIBVMM_NEEDS_KVM();
+  ASSERT_OK_AND_ASSIGN(RealModeGuest guest, RealModeGuest::Create({0xf4}));
+  Vcpu& vcpu = guest.vcpu();
+  ASSERT_OK_AND_ASSIGN(kvm_sregs * sregs, vcpu.MutableSpecialRegisters());
+  sregs->cr8 = 5;
+  ASSERT_OK_AND_ASSIGN(Exit exit, vcpu.Run());
+  EXPECT_EQ(exit.reason(), ExitReason::kHalt);
+  EXPECT_EQ(exit.cr8(), 5u);
+  ASSERT_OK_AND_ASSIGN(const kvm_sregs* now, vcpu.SpecialRegisters());
+  EXPECT_EQ(now->cr8, 5u);
+}
+
+TEST(VcpuTest, ChangesOnAParkedVcpuDoNotReturnOverLaterState) {
+  LIBVMM_NEEDS_KVM();
+  ASSERT_OK_AND_ASSIGN(Kvm kvm, Kvm::Open());
+  ASSERT_OK_AND_ASSIGN(Vm vm, Vm::Create(kvm));
+  ASSERT_OK(CallIoctl(vm.fd(), LIBVMM_IOCTL(KVM_CREATE_IRQCHIP), 0));
+  ASSERT_OK_AND_ASSIGN(Vcpu boot, Vcpu::Create(vm, 0));
+  // With an in-kernel controller every other vCPU waits for INIT and SIPI.
+  ASSERT_OK_AND_ASSIGN(Vcpu parked, Vcpu::Create(vm, 1));
+  ASSERT_OK_AND_ASSIGN(kvm_regs * regs, parked.MutableRegisters());
+  regs->rbx = 0x1111;
+  ASSERT_OK_AND_ASSIGN(Kicker kicker, parked.kicker());
+  kicker.Kick();
+  ASSERT_OK_AND_ASSIGN(Exit kicked, parked.Run());
+  ASSERT_EQ(kicked.reason(), ExitReason::kKicked);
+  // The entry ended before the changes were taken over: they are still known.
+  ASSERT_OK_AND_ASSIGN(const kvm_regs* kept, parked.Registers());
+  EXPECT_EQ(kept->rbx, 0x1111u);
+
+  // Other state, as from a snapshot, that the next entry must leave alone.
+  kvm_regs restored = *kept;
+  restored.rbx = 0x2222;
+  parked.DropRegisters();
+  ASSERT_OK(CallIoctl(parked.fd(), LIBVMM_IOCTL(KVM_SET_REGS), &restored));
+  const kvm_mp_state runnable = {.mp_state = KVM_MP_STATE_RUNNABLE};
+  ASSERT_OK(CallIoctl(parked.fd(), LIBVMM_IOCTL(KVM_SET_MP_STATE), &runnable));
+  kicker.Kick();
+  ASSERT_OK_AND_ASSIGN(Exit again, parked.Run());
+  ASSERT_EQ(again.reason(), ExitReason::kKicked);
+  ASSERT_OK_AND_ASSIGN(const kvm_regs* now, parked.Registers());
+  EXPECT_EQ(now->rbx, 0x2222u);
 }
 
 TEST(VcpuTest, UnknownRegisterSetsAreUnimplemented) {

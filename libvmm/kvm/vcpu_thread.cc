@@ -15,6 +15,7 @@
 #include "absl/strings/str_cat.h"
 #include "libvmm/base/check.h"
 #include "libvmm/base/errno_status.h"
+#include "libvmm/base/hot.h"
 #include "libvmm/base/status_macros.h"
 #include "libvmm/kvm/abi.h"
 #include "libvmm/kvm/kick_state.h"
@@ -38,9 +39,9 @@ struct ThreadState {
   // Shared with this thread's own signal handler, hence atomic.
   std::atomic<KickState*> current{nullptr};
   std::atomic<bool> expired{false};
+  std::atomic<bool> timer_armed{false};
 
   bool deadline_alive = false;
-  bool timer_armed = false;
   bool count_exits = false;
   uint64_t exits_left = 0;
 };
@@ -120,7 +121,7 @@ Deadline::~Deadline() { End(); }
 
 void Deadline::End() {
   if (state_ == nullptr) return;
-  if (std::exchange(state_->timer_armed, false)) {
+  if (state_->timer_armed.exchange(false)) {
     state_->SetTimer(absl::ZeroDuration()).IgnoreError();
   }
   state_->deadline_alive = false;
@@ -162,6 +163,8 @@ absl::Status VcpuThread::InstallKickHandler(int signal) {
 void VcpuThread::HandleSignal(const siginfo_t& info) {
   if (info.si_code != SI_TIMER || info.si_value.sival_ptr == nullptr) return;
   auto& state = *static_cast<internal::ThreadState*>(info.si_value.sival_ptr);
+  // A signal that was held back until its deadline had ended.
+  if (!state.timer_armed.load(std::memory_order_relaxed)) return;
   state.expired.store(true, std::memory_order_relaxed);
   // The handler runs on the state's own thread, so whatever Run has stored is
   // seen.
@@ -204,7 +207,7 @@ VcpuThread::VcpuThread(VcpuThread&& other) noexcept = default;
 VcpuThread& VcpuThread::operator=(VcpuThread&& other) noexcept = default;
 VcpuThread::~VcpuThread() = default;
 
-absl::StatusOr<Exit> VcpuThread::Run(Vcpu& vcpu) {
+LIBVMM_HOT absl::StatusOr<Exit> VcpuThread::Run(Vcpu& vcpu) {
 #ifndef NDEBUG
   LIBVMM_CHECK(::pthread_equal(state_->owner, ::pthread_self()));
 #endif
@@ -214,7 +217,7 @@ absl::StatusOr<Exit> VcpuThread::Run(Vcpu& vcpu) {
   return RunMapped(vcpu);
 }
 
-absl::StatusOr<Exit> VcpuThread::RunMapped(Vcpu& vcpu) {
+LIBVMM_HOT absl::StatusOr<Exit> VcpuThread::RunMapped(Vcpu& vcpu) {
   internal::ThreadState& state = *state_;
   internal::KickState& kick = *vcpu.kick_;
   // First who runs, then whether anyone asked to stop. A timer that fires after

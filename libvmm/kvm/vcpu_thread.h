@@ -96,8 +96,10 @@ class VcpuThread {
   // HandleSignal from it instead. Calling it again is harmless.
   static absl::Status InstallKickHandler(int signal);
 
-  // What a handler for the signal must do. Kicks need only that there is a
-  // handler; deadlines need this call. Async-signal-safe.
+  // What a handler for the signal must do. No other POSIX timer of the program
+  // may send this signal: its siginfo could not be told from a deadline's.
+  // Kicks need only that there is a handler; deadlines need this call.
+  // Async-signal-safe.
   static void HandleSignal(const siginfo_t& info);
 
   VcpuThread(VcpuThread&& other) noexcept;

@@ -218,6 +218,32 @@ TEST_F(VcpuThreadTest, AVcpuWandersBetweenThreads) {
   }
 }
 
+TEST_F(VcpuThreadTest, ASignalHeldBackBehindItsDeadlineMeansNothing) {
+  ASSERT_OK_AND_ASSIGN(RealModeGuest guest, RealModeGuest::Create({
+                                                0xe6, 0x60,  // out 0x60, al
+                                                0xeb, 0xfc,  // jmp to the start
+                                            }));
+  ASSERT_OK_AND_ASSIGN(VcpuThread thread, VcpuThread::Attach(kSignal));
+  sigset_t set;
+  sigset_t old;
+  sigemptyset(&set);
+  sigaddset(&set, kSignal);
+  pthread_sigmask(SIG_BLOCK, &set, &old);
+  {
+    ASSERT_OK_AND_ASSIGN(Deadline deadline,
+                         thread.StartDeadline({.after = absl::Nanoseconds(1)}));
+    sigset_t pending;
+    do {
+      sigpending(&pending);
+    } while (sigismember(&pending, kSignal) != 1);
+  }
+  pthread_sigmask(SIG_SETMASK, &old, nullptr);
+  for (int i = 0; i < 3; ++i) {
+    ASSERT_OK_AND_ASSIGN(Exit exit, thread.Run(guest.vcpu()));
+    EXPECT_NE(exit.reason(), ExitReason::kDeadline);
+  }
+}
+
 TEST_F(VcpuThreadTest, ATimerSignalInFlightDoesNotOutliveItsThread) {
   for (int i = 0; i < 200; ++i) {
     ASSERT_OK_AND_ASSIGN(VcpuThread thread, VcpuThread::Attach(kSignal));
