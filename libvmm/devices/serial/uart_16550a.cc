@@ -15,6 +15,11 @@ namespace {
 
 constexpr std::byte kNoRegister{0xff};
 
+// Interrupt callbacks that one access runs at most, but for a last rise. A
+// guest at work has one or two; the rest is for other threads that got in
+// between, and it takes all of them in a row to use it up.
+constexpr int kMaxInterruptCalls = 256;
+
 }  // namespace
 
 Uart16550a::Uart16550a(Options options) : callbacks_(std::move(options)) {
@@ -22,32 +27,24 @@ Uart16550a::Uart16550a(Options options) : callbacks_(std::move(options)) {
 }
 
 IoResult Uart16550a::Read(uint64_t offset, std::span<std::byte> data) {
-  bool settled;
-  {
-    MutexLock lock(mutex_);
-    for (std::byte& byte : data) {
-      byte = offset < kRegisterCount
-                 ? static_cast<std::byte>(ReadRegister(offset))
-                 : kNoRegister;
-      ++offset;
-    }
-    settled = Settled();
+  MutexLock lock(mutex_);
+  for (std::byte& byte : data) {
+    byte = offset < kRegisterCount
+               ? static_cast<std::byte>(ReadRegister(offset))
+               : kNoRegister;
+    ++offset;
   }
-  if (!settled) Settle();
+  Settle();
   return IoResult::kDone;
 }
 
 IoResult Uart16550a::Write(uint64_t offset, std::span<const std::byte> data) {
+  MutexLock lock(mutex_);
   for (const std::byte byte : data) {
     if (offset >= kRegisterCount) break;
-    bool settled;
-    {
-      MutexLock lock(mutex_);
-      WriteRegister(offset, static_cast<uint8_t>(byte));
-      settled = Settled();
-    }
+    WriteRegister(offset, static_cast<uint8_t>(byte));
     // Before the next byte: each has its effect on the interrupt line.
-    if (!settled) Settle();
+    Settle();
     ++offset;
   }
   return IoResult::kDone;
@@ -114,10 +111,11 @@ void Uart16550a::WriteThr(uint8_t value) {
   state_.thr_empty_pending = false;
   if (state_.transmit_count < Capacity()) {
     state_.transmit[state_.transmit_count++] = value;
-  } else if (FcrEnable::Get(state_.fcr) == 0) {
+  } else if (FcrEnable::Get(state_.fcr) == 0 &&
+             taken_ != state_.transmit_count) {
     // A full holding register is overwritten; a byte too many for the FIFO is
     // lost. Both take a guest that does not wait for THRE.
-    state_.transmit[0] = value;
+    state_.transmit[taken_] = value;
   }
 }
 
@@ -139,9 +137,9 @@ void Uart16550a::WriteFcr(uint8_t value) {
     state_.received_count = 0;
   }
   if ((clear || (enable && FcrTransmitterReset::Get(value) != 0)) &&
-      state_.transmit_count != 0) {
-    state_.transmit_count = 0;
-    state_.thr_empty_pending = true;
+      state_.transmit_count != taken_) {
+    state_.transmit_count = taken_;
+    if (taken_ == 0) state_.thr_empty_pending = true;
   }
   state_.fcr =
       enable
@@ -286,11 +284,27 @@ bool Uart16550a::ReadyToReceive() const {
   return input_waits_ && state_.received_count == 0 && !Loopback();
 }
 
-bool Uart16550a::Settled() const {
-  return Level() == level_ && state_.transmit_count == 0 && !ReadyToReceive();
-}
-
+// The lock is given up for each callback. A thread that meets another one in
+// the interrupt callback or the sink does not wait: it leaves its work to that
+// one, which looks again, under the lock, before it goes. So nothing is told
+// twice or out of order, and the work that can be left is bounded, or a guest
+// with two CPUs could keep one of them in here with the other:
+//
+// - Sink. While one thread transmits, others add at most a FIFO of bytes, for
+//   the FIFO is not empty (and THRE is not set) again until that thread has
+//   found nothing more and goes. Each sink call but the first takes at least
+//   one of them: 1 + kFifoSize calls, and no byte or THRE is left behind.
+// - Interrupt. A thread that has told kMaxInterruptCalls changes goes as soon
+//   as the pin is high. A fall since then, and a rise after that fall, are
+//   told by the next thread in here, which may be waiting for the lock by now:
+//   the pin may be high too long, never low. No scheme can do without
+//   something like this: a change made while the callback runs, by a thread
+//   that neither waits for the callback nor ever comes back, has only the
+//   callback's thread to tell it, and then there can be a change during that
+//   call too.
+// - receive_ready. Each thread runs the one call that it caused.
 void Uart16550a::Settle() {
+  if (!Level()) fell_ = true;
   // The line falls before the transmitter runs and rises after it: an
   // edge-triggered interrupt controller must see both.
   SettleInterrupt();
@@ -299,119 +313,108 @@ void Uart16550a::Settle() {
   SettleReceiver();
 }
 
-// Each of these loops ends under the lock with nothing due, or leaves it to the
-// thread that is in the loop already and looks again before it ends. So no
-// change is missed, none is delivered twice or out of order, and no thread
-// waits.
-
 void Uart16550a::SettleInterrupt() {
-  mutex_.Lock();
-  if (!interrupting_) {
+  if (interrupting_) return;
+  for (int calls = 0; level_ ? fell_ : Level(); ++calls) {
+    if (level_ && calls >= kMaxInterruptCalls) return;
+    level_ = !level_;
+    fell_ = false;
+    if (callbacks_.interrupt == nullptr) continue;
+    const bool level = level_;
     interrupting_ = true;
-    while (Level() != level_) {
-      level_ = !level_;
-      const bool level = level_;
-      mutex_.Unlock();
-      if (callbacks_.interrupt != nullptr) callbacks_.interrupt(level);
-      mutex_.Lock();
-    }
+    mutex_.Unlock();
+    callbacks_.interrupt(level);
+    mutex_.Lock();
     interrupting_ = false;
   }
-  mutex_.Unlock();
 }
 
 void Uart16550a::SettleTransmitter() {
-  mutex_.Lock();
-  if (!transmitting_) {
-    transmitting_ = true;
-    while (state_.transmit_count != 0) {
-      const std::array<uint8_t, kFifoSize> transmit = state_.transmit;
-      const std::span bytes =
-          std::span(transmit).first(std::exchange(state_.transmit_count, 0));
-      if (Loopback()) {
-        for (const uint8_t byte : bytes) Push(byte, 0);
-      } else {
-        mutex_.Unlock();
-        if (callbacks_.sink != nullptr) callbacks_.sink(std::as_bytes(bytes));
-        mutex_.Lock();
-      }
-      if (state_.transmit_count == 0) state_.thr_empty_pending = true;
-    }
-    transmitting_ = false;
+  if (transmitting_ || state_.transmit_count == 0) return;
+  transmitting_ = true;
+  std::array<uint8_t, kFifoSize> bytes = state_.transmit;
+  // The first bytes leave the FIFO at once, as for a shift register.
+  size_t count = std::exchange(state_.transmit_count, 0);
+  while (count != 0) {
+    Transmit(std::span(bytes).first(count));
+    count = state_.transmit_count - taken_;
+    std::copy_n(state_.transmit.begin() + taken_, count, bytes.begin());
+    taken_ = state_.transmit_count;
   }
-  mutex_.Unlock();
+  taken_ = 0;
+  state_.transmit_count = 0;
+  state_.thr_empty_pending = true;
+  transmitting_ = false;
+}
+
+void Uart16550a::Transmit(std::span<const uint8_t> bytes) {
+  if (Loopback()) {
+    for (const uint8_t byte : bytes) Push(byte, 0);
+  } else if (callbacks_.sink != nullptr) {
+    mutex_.Unlock();
+    callbacks_.sink(std::as_bytes(bytes));
+    mutex_.Lock();
+  }
 }
 
 void Uart16550a::SettleReceiver() {
-  mutex_.Lock();
-  if (!readying_) {
-    readying_ = true;
-    while (ReadyToReceive()) {
-      input_waits_ = false;
-      mutex_.Unlock();
-      if (callbacks_.receive_ready != nullptr) callbacks_.receive_ready();
-      mutex_.Lock();
-    }
-    readying_ = false;
-  }
+  if (!ReadyToReceive()) return;
+  input_waits_ = false;
+  if (callbacks_.receive_ready == nullptr) return;
   mutex_.Unlock();
+  callbacks_.receive_ready();
+  mutex_.Lock();
 }
 
 size_t Uart16550a::Receive(std::span<const std::byte> bytes) {
-  size_t count;
-  bool settled;
-  {
-    MutexLock lock(mutex_);
-    count = std::min<size_t>(bytes.size(), Room());
-    for (const std::byte byte : bytes.first(count)) {
-      Push(static_cast<uint8_t>(byte), 0);
-    }
-    if (count < bytes.size()) input_waits_ = true;
-    settled = Settled();
+  MutexLock lock(mutex_);
+  const size_t count = std::min<size_t>(bytes.size(), Room());
+  for (const std::byte byte : bytes.first(count)) {
+    Push(static_cast<uint8_t>(byte), 0);
   }
-  if (!settled) Settle();
+  if (count < bytes.size()) input_waits_ = true;
+  Settle();
   return count;
 }
 
 bool Uart16550a::ReceiveWithErrors(std::byte byte, uint8_t errors) {
-  {
-    MutexLock lock(mutex_);
-    if (Room() == 0) {
-      input_waits_ = true;
-      return false;
-    }
+  MutexLock lock(mutex_);
+  const bool room = Room() != 0;
+  if (room) {
     Push(static_cast<uint8_t>(byte), errors & kLsrCharacterErrors);
+  } else {
+    input_waits_ = true;
   }
   Settle();
-  return true;
+  return room;
 }
 
 void Uart16550a::SetModemInputs(uint8_t inputs) {
-  {
-    MutexLock lock(mutex_);
-    const uint8_t before = ModemInputs();
-    state_.modem_inputs = inputs & kMsrInputs;
-    NoteModemChange(before);
-  }
+  MutexLock lock(mutex_);
+  const uint8_t before = ModemInputs();
+  state_.modem_inputs = inputs & kMsrInputs;
+  NoteModemChange(before);
   Settle();
 }
 
 void Uart16550a::Reset() {
-  {
-    MutexLock lock(mutex_);
-    Uart16550aState state;
-    state.scr = state_.scr;
-    state.dll = state_.dll;
-    state.dlm = state_.dlm;
-    state.modem_inputs = state_.modem_inputs;
-    state_ = state;
-  }
+  MutexLock lock(mutex_);
+  Uart16550aState state;
+  state.scr = state_.scr;
+  state.dll = state_.dll;
+  state.dlm = state_.dlm;
+  state.modem_inputs = state_.modem_inputs;
+  state_ = state;
+  taken_ = 0;
   Settle();
 }
 
 Uart16550aState Uart16550a::Save() const {
   MutexLock lock(mutex_);
   Uart16550aState state = state_;
+  state.transmit_count -= taken_;
+  std::copy_n(state_.transmit.begin() + taken_, state.transmit_count,
+              state.transmit.begin());
   // The end of the transmission is what follows next.
   if (transmitting_ && state.transmit_count == 0) {
     state.thr_empty_pending = true;
@@ -426,10 +429,9 @@ Uart16550aState Uart16550a::Save() const {
 
 absl::Status Uart16550a::Restore(const Uart16550aState& state) {
   LIBVMM_RETURN_IF_ERROR(state.Validate());
-  {
-    MutexLock lock(mutex_);
-    state_ = state;
-  }
+  MutexLock lock(mutex_);
+  state_ = state;
+  taken_ = 0;
   Settle();
   return absl::OkStatus();
 }

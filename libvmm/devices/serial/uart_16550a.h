@@ -34,28 +34,37 @@ namespace libvmm {
 // as the PC's bus does it. There are eight; behind them is all ones.
 //
 // Thread-safety: thread-safe. Any vCPU threads and host threads at once; each
-//     byte of an access is atomic. Callbacks run outside the lock, each of the
-//     three on one thread at a time and in order, so they may call back into
-//     this object. When two threads cause callbacks, one of them may run those
-//     of both.
+//     byte of an access is atomic. Callbacks run outside the lock and may call
+//     back into this object. The interrupt callback and the sink each run on
+//     one thread at a time and in order; no thread waits for another one's
+//     callback, so one may run what both caused.
 // Ownership: owns the callbacks. Must outlive its IoRegistration, and every
 //     call.
 // Errors: only Restore can fail. The guest cannot cause any.
 // Cost: a register access takes one lock, held for some instructions and never
 //     during a callback: guests with several CPUs and the host's input thread
-//     meet here, and a UART is far from any fast path. No allocation.
+//     meet here, and a UART is far from any fast path. It takes it once more
+//     after each callback. No allocation. Whatever other threads do meanwhile,
+//     a byte of an access runs at most 17 sink calls, some hundred interrupt
+//     callbacks and one receive_ready.
 class Uart16550a final : public IoDevice {
  public:
   struct Options {
     // The INTR pin: called with the new level, only when it changes; low at
     // first. The datasheet's pin, not gated by MCR.OUT2 as some PC boards do.
+    // When it falls and rises again while the callback runs, both follow. Only
+    // a guest that changes it during hundreds of calls in a row, each time
+    // before the callback returns, can have it stay high until the next call
+    // to this object, which then tells the fall and any rise since.
     absl::AnyInvocable<void(bool level)> interrupt = nullptr;
     // Takes what the guest transmits: one to 16 bytes, lent for the call, on
     // the vCPU thread that wrote them. More than one when the guest writes
     // while the sink is busy on another thread.
     absl::AnyInvocable<void(std::span<const std::byte> bytes)> sink = nullptr;
     // The receiver is empty after a Receive that took less than it was given:
-    // time to offer the rest. Called on a vCPU thread.
+    // time to offer the rest. Called on the thread that emptied it, maybe while
+    // another is still in this callback: it shares with the host's input thread
+    // what is left to offer, so it has a lock for that anyway.
     absl::AnyInvocable<void()> receive_ready = nullptr;
     // The kMsrInputs at the pins at first: a peer that is there and ready.
     uint8_t modem_inputs = Uart16550aState().modem_inputs;
@@ -122,27 +131,33 @@ class Uart16550a final : public IoDevice {
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   bool Level() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   bool ReadyToReceive() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
-  // No callback is due.
-  bool Settled() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
 
-  // Run the callbacks that are due, if no other thread is about to.
-  void Settle() ABSL_LOCKS_EXCLUDED(mutex_);
-  void SettleInterrupt() ABSL_LOCKS_EXCLUDED(mutex_);
-  void SettleTransmitter() ABSL_LOCKS_EXCLUDED(mutex_);
-  void SettleReceiver() ABSL_LOCKS_EXCLUDED(mutex_);
+  // Run the callbacks that are due, if no other thread is about to. These give
+  // the lock up meanwhile. Settle follows every change of state_, before the
+  // lock is given up.
+  void Settle() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  void SettleInterrupt() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  void SettleTransmitter() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  void SettleReceiver() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  void Transmit(std::span<const uint8_t> bytes)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
 
-  // Each callback belongs to the thread that set its flag below.
+  // interrupt and sink belong to the thread that set their flag below.
   Options callbacks_;
 
   mutable Mutex mutex_;
   Uart16550aState state_ ABSL_GUARDED_BY(mutex_);
   // The level that the interrupt callback was told last.
   bool level_ ABSL_GUARDED_BY(mutex_) = false;
+  // The level was low since level_ became true.
+  bool fell_ ABSL_GUARDED_BY(mutex_) = false;
   // Some of a Receive was refused since receive_ready ran.
   bool input_waits_ ABSL_GUARDED_BY(mutex_) = false;
   bool interrupting_ ABSL_GUARDED_BY(mutex_) = false;
   bool transmitting_ ABSL_GUARDED_BY(mutex_) = false;
-  bool readying_ ABSL_GUARDED_BY(mutex_) = false;
+  // Of state_.transmit, how many at the front the sink was given. They keep
+  // their place until transmitting_ ends.
+  uint8_t taken_ ABSL_GUARDED_BY(mutex_) = 0;
 };
 
 }  // namespace libvmm

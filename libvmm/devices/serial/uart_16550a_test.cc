@@ -6,6 +6,7 @@
 #include <atomic>
 #include <cstddef>
 #include <cstdint>
+#include <functional>
 #include <random>
 #include <span>
 #include <string>
@@ -420,8 +421,8 @@ TEST(Uart16550aTest, TransmitterFifoHoldsWhatTheSinkHasNotTaken) {
   const std::array first{std::byte{'!'}};
   uart.Write(0, first);
   EXPECT_THAT(batches, ElementsAre("!", "abcdefghijklmnop"));
-  // FIFO full; then empty with the last bytes still under way.
-  EXPECT_THAT(lsr, ElementsAre(0, LsrThrEmpty::kMask));
+  // FIFO full; and not empty before the sink has taken what it held.
+  EXPECT_THAT(lsr, ElementsAre(0, 0));
   std::array<std::byte, 1> data{};
   uart.Read(static_cast<uint64_t>(Register::kLsr), data);
   EXPECT_EQ(static_cast<uint8_t>(data[0]), kReset);
@@ -464,6 +465,65 @@ TEST(Uart16550aTest, WithoutFifosThrIsOverwritten) {
   const std::array first{std::byte{'!'}};
   uart.Write(0, first);
   EXPECT_EQ(sent, "!y");
+}
+
+TEST(Uart16550aTest, ThrEmptyShowsWhileTheFirstBytesAreUnderWay) {
+  Uart16550a* self = nullptr;
+  std::array<std::byte, 1> lsr{};
+  Uart16550a uart({.sink = [&](std::span<const std::byte>) {
+    self->Read(static_cast<uint64_t>(Register::kLsr), lsr);
+  }});
+  self = &uart;
+  const std::array byte{std::byte{'!'}};
+  uart.Write(0, byte);
+  EXPECT_EQ(static_cast<uint8_t>(lsr[0]), LsrThrEmpty::kMask);
+}
+
+TEST(Uart16550aTest, SaveInTheSinkHasWhatTheSinkWasNotGiven) {
+  // The second sink call has "a"; "bc" come during it.
+  Uart16550a* self = nullptr;
+  std::vector<std::string> batches;
+  Uart16550aState state;
+  const auto write = [&](char c) {
+    const std::array data{static_cast<std::byte>(c)};
+    self->Write(0, data);
+  };
+  Uart16550a uart({.sink = [&](std::span<const std::byte> bytes) {
+    batches.emplace_back(reinterpret_cast<const char*>(bytes.data()),
+                         bytes.size());
+    if (batches.size() == 1) write('a');
+    if (batches.size() == 2) {
+      write('b');
+      write('c');
+      state = self->Save();
+    }
+  }});
+  self = &uart;
+  const std::array fcr{std::byte{kFifos}};
+  uart.Write(static_cast<uint64_t>(Register::kFcr), fcr);
+  write('!');
+  EXPECT_THAT(batches, ElementsAre("!", "a", "bc"));
+  Uart16550aState expected;
+  expected.fcr = kFifos;
+  expected.transmit_count = 2;
+  expected.transmit = {'b', 'c'};
+  EXPECT_EQ(state, expected);
+}
+
+TEST(Uart16550aTest, InterruptThatFellAndRoseDuringItsCallbackIsTwoChanges) {
+  // The guest's handler is done before the callback has returned.
+  Uart16550a* self = nullptr;
+  std::vector<bool> levels;
+  Uart16550a uart({.interrupt = [&](bool level) {
+    levels.push_back(level);
+    if (levels.size() != 1) return;
+    std::array<std::byte, 1> data{std::byte{'a'}};
+    self->Write(static_cast<uint64_t>(Register::kThr), data);
+  }});
+  self = &uart;
+  const std::array ier{std::byte{IerThrEmpty::kMask}};
+  uart.Write(static_cast<uint64_t>(Register::kIer), ier);
+  EXPECT_THAT(levels, ElementsAre(true, false, true));
 }
 
 TEST(Uart16550aTest, LoopbackReturnsDataAndCutsTheLine) {
@@ -823,6 +883,132 @@ TEST(Uart16550aConcurrencyTest, HostAndGuestThreadsLoseNothing) {
   EXPECT_EQ(wrong, 0u);
   EXPECT_FALSE(level.load());
   EXPECT_EQ(sent, std::vector<uint8_t>(kBytes, 0xa5));
+}
+
+// Another vCPU, which makes one access each time that a callback asks for it
+// and before that callback returns: the worst that a guest can time.
+class OtherVcpu {
+ public:
+  // More callbacks than any one access may run. Then the other vCPU stops, so
+  // that the test ends on a device that would not.
+  static constexpr int kLimit = 5000;
+
+  explicit OtherVcpu(std::function<void(int)> access)
+      : thread_([this, access = std::move(access)] {
+          for (int i = 0;; ++i) {
+            while (asked_.load() == i) std::this_thread::yield();
+            if (asked_.load() < 0) return;
+            access(i);
+            done_.store(i + 1);
+          }
+        }) {}
+  ~OtherVcpu() {
+    asked_.store(-1);
+    thread_.join();
+  }
+
+  void Access() {
+    if (calls_ == kLimit) return;
+    asked_.store(++calls_);
+    while (done_.load() != calls_) std::this_thread::yield();
+  }
+  int calls() const { return calls_; }
+
+ private:
+  int calls_ = 0;
+  std::atomic<int> asked_{0};
+  std::atomic<int> done_{0};
+  std::thread thread_;
+};
+
+void Out(Uart16550a& uart, Register reg, uint8_t value) {
+  const std::array data{std::byte{value}};
+  uart.Write(static_cast<uint64_t>(reg), data);
+}
+
+uint8_t In(Uart16550a& uart, Register reg) {
+  std::array<std::byte, 1> data{};
+  uart.Read(static_cast<uint64_t>(reg), data);
+  return static_cast<uint8_t>(data[0]);
+}
+
+TEST(Uart16550aConcurrencyTest, OtherVcpuCannotHoldAThreadInTheSink) {
+  std::atomic<OtherVcpu*> other{nullptr};
+  std::string sent;
+  bool line = false;
+  Uart16550a uart({
+      .interrupt = [&](bool level) { line = level; },
+      .sink =
+          [&](std::span<const std::byte> bytes) {
+            sent.append(reinterpret_cast<const char*>(bytes.data()),
+                        bytes.size());
+            other.load()->Access();
+          },
+  });
+  // It resets the transmitter too, which does not make room without end.
+  OtherVcpu vcpu([&](int i) {
+    if (i % 2 != 0) {
+      Out(uart, Register::kFcr, kFifos | FcrTransmitterReset::kMask);
+    }
+    Out(uart, Register::kThr, static_cast<uint8_t>('a' + i % 26));
+  });
+  other.store(&vcpu);
+  Out(uart, Register::kFcr, kFifos);
+  Out(uart, Register::kIer, IerThrEmpty::kMask);
+  In(uart, Register::kIir);
+  EXPECT_FALSE(line);
+  Out(uart, Register::kThr, '!');
+  EXPECT_EQ(vcpu.calls(), 1 + kFifoSize);
+  // All that the FIFO had room for, and the interrupt for the last of it.
+  EXPECT_EQ(sent, "!abcdefghijklmnop");
+  EXPECT_TRUE(line);
+  EXPECT_EQ(In(uart, Register::kLsr), kReset);
+}
+
+TEST(Uart16550aConcurrencyTest, OtherVcpuCannotHoldAThreadInTheInterrupt) {
+  std::atomic<OtherVcpu*> other{nullptr};
+  std::vector<bool> levels;
+  Uart16550a uart({.interrupt = [&](bool level) {
+    levels.push_back(level);
+    if (OtherVcpu* vcpu = other.load(); vcpu != nullptr) vcpu->Access();
+  }});
+  OtherVcpu vcpu([&](int i) {
+    Out(uart, Register::kIer, i % 2 == 0 ? 0 : IerThrEmpty::kMask);
+  });
+  other.store(&vcpu);
+  Out(uart, Register::kIer, IerThrEmpty::kMask);
+  EXPECT_LT(vcpu.calls(), OtherVcpu::kLimit);
+  EXPECT_TRUE(levels.back());  // Never left low.
+  // Any access tells what was left.
+  other.store(nullptr);
+  In(uart, Register::kScr);
+  EXPECT_FALSE(levels.back());
+  for (size_t i = 0; i < levels.size(); ++i) {
+    ASSERT_EQ(levels[i], i % 2 == 0) << i;
+  }
+}
+
+TEST(Uart16550aConcurrencyTest, OtherVcpuCannotHoldAThreadInReceiveReady) {
+  // The host has input without end, and each piece is read at once.
+  std::atomic<OtherVcpu*> other{nullptr};
+  std::atomic<int> ready{0};
+  Uart16550a* self = nullptr;
+  const std::array<std::byte, 2> input{};
+  Uart16550a uart({.receive_ready = [&] {
+    ++ready;
+    EXPECT_EQ(self->Receive(input), 1u);
+    const auto first = other.exchange(nullptr);
+    if (first == nullptr) return;  // The other vCPU's own.
+    for (int i = 0; i < 100; ++i) first->Access();
+  }});
+  self = &uart;
+  OtherVcpu vcpu([&](int) { In(uart, Register::kRbr); });
+  other.store(&vcpu);
+  EXPECT_EQ(uart.Receive(input), 1u);
+  In(uart, Register::kRbr);
+  // Each of the 101 reads emptied the receiver and got it filled again.
+  EXPECT_EQ(ready.load(), 101);
+  EXPECT_EQ(In(uart, Register::kLsr), kReset | LsrDataReady::kMask);
 }
 
 }  // namespace
