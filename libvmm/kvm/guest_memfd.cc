@@ -1,7 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "libvmm/kvm/guest_memfd.h"
 
+#include <fcntl.h>
+
+#include <cerrno>
+
 #include "absl/strings/str_cat.h"
+#include "libvmm/base/errno_status.h"
 #include "libvmm/base/mapping.h"
 #include "libvmm/base/status_macros.h"
 #include "libvmm/kvm/abi.h"
@@ -31,9 +36,16 @@ absl::StatusOr<GuestMemFd> GuestMemFd::Create(const Vm& vm,
         absl::Hex(argument.flags & ~offered), " in KVM_CAP_GUEST_MEMFD_FLAGS"));
   }
   LIBVMM_ASSIGN_OR_RETURN(
-      const int fd, CallIoctl(vm.fd(), LIBVMM_IOCTL(KVM_CREATE_GUEST_MEMFD),
-                              &argument, absl::StrCat("size ", options.size)));
-  return GuestMemFd(UniqueFd(fd), options.size);
+      const int number,
+      CallIoctl(vm.fd(), LIBVMM_IOCTL(KVM_CREATE_GUEST_MEMFD), &argument,
+                absl::StrCat("size ", options.size)));
+  UniqueFd fd(number);
+  // The only descriptor of KVM's that is made without it. A program started by
+  // another thread before this line inherits the file all the same.
+  if (::fcntl(fd.get(), F_SETFD, FD_CLOEXEC) != 0) {
+    return ErrnoStatus(errno, "fcntl(F_SETFD, FD_CLOEXEC)");
+  }
+  return GuestMemFd(std::move(fd), options.size);
 }
 
 }  // namespace libvmm

@@ -17,10 +17,10 @@ namespace libvmm {
 // guests.
 //
 // Thread-safety: immutable.
-// Ownership: move-only; owns the descriptor. The memory lives until this and
-//     every slot made from it are gone.
+// Ownership: move-only; owns the descriptor, which is close-on-exec. The memory
+//     lives until this and every slot made from it are gone.
 // Errors: see Create.
-// Cost: two system calls; pages are allocated on first use.
+// Cost: some system calls; pages are allocated on first use.
 class GuestMemFd {
  public:
   struct Options {
