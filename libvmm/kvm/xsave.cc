@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "libvmm/kvm/xsave.h"
 
+#include <cpuid.h>
+
 #include <algorithm>
 #include <utility>
 
@@ -12,6 +14,19 @@
 #include "libvmm/kvm/vcpu_ioctl.h"
 
 namespace libvmm {
+namespace {
+
+// Bytes of a standard-format image with every feature that the processor has,
+// switched on or not (Intel SDM volume 2, CPUID leaf 0DH sub-leaf 0, ECX).
+size_t LargestImage() {
+  unsigned eax = 0;
+  unsigned ebx = 0;
+  unsigned ecx = 0;
+  unsigned edx = 0;
+  return __get_cpuid_count(0x0d, 0, &eax, &ebx, &ecx, &edx) != 0 ? ecx : 0;
+}
+
+}  // namespace
 
 XsaveState::XsaveState(internal::FlexBlock<kvm_xsave> image, size_t size,
                        bool has_xsave2)
@@ -22,8 +37,11 @@ absl::StatusOr<XsaveState> XsaveState::Create(const Vm& vm) {
       RequireCapability(vm.fd(), LIBVMM_CAPABILITY(KVM_CAP_XSAVE)).status());
   const int xsave2 = vm.CheckExtension(KVM_CAP_XSAVE2);
   const size_t size = std::max(sizeof(kvm_xsave), static_cast<size_t>(xsave2));
-  return XsaveState(internal::AllocateFlexBlock<kvm_xsave>(size), size,
-                    xsave2 != 0);
+  // The kernel copies as much as the vCPU has, in both directions, without
+  // asking how much there is room for.
+  return XsaveState(
+      internal::AllocateFlexBlock<kvm_xsave>(std::max(size, LargestImage())),
+      size, xsave2 != 0);
 }
 
 absl::Status XsaveState::ReadFrom(Vcpu& vcpu) {

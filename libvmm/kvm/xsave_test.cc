@@ -1,8 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "libvmm/kvm/xsave.h"
 
+#include <cpuid.h>
+#include <malloc.h>
+
 #include <algorithm>
 #include <cstring>
+#include <type_traits>
 
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
@@ -20,6 +24,8 @@ using ::libvmm::testing::RealModeGuest;
 using ::libvmm::testing::StatusIs;
 using ::testing::HasSubstr;
 
+static_assert(!std::is_copy_constructible_v<XsaveState>);
+
 // Offsets in the image, Intel SDM volume 1, sections 13.4.1 and 13.4.2.
 constexpr size_t kXmm0 = 160;
 constexpr size_t kXstateBv = 512;
@@ -32,6 +38,19 @@ TEST(XsaveStateTest, ImageHasTheSizeThatTheVmAsksFor) {
             static_cast<size_t>(
                 std::max(4096, guest.vm().CheckExtension(KVM_CAP_XSAVE2))));
   EXPECT_EQ(reinterpret_cast<uintptr_t>(state.bytes().data()) % 64, 0u);
+}
+
+// KVM_GET_XSAVE2 may write all that the processor has.
+TEST(XsaveStateTest, MemoryTakesEveryFeatureOfTheProcessor) {
+  LIBVMM_NEEDS_KVM();
+  ASSERT_OK_AND_ASSIGN(RealModeGuest guest, RealModeGuest::Create({0xf4}));
+  ASSERT_OK_AND_ASSIGN(XsaveState state, XsaveState::Create(guest.vm()));
+  unsigned eax = 0;
+  unsigned ebx = 0;
+  unsigned ecx = 0;
+  unsigned edx = 0;
+  ASSERT_NE(__get_cpuid_count(0x0d, 0, &eax, &ebx, &ecx, &edx), 0);
+  EXPECT_GE(::malloc_usable_size(state.bytes().data()), ecx);
 }
 
 TEST(XsaveStateTest, VectorRegisterComesBackAsWritten) {
