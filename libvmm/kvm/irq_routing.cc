@@ -2,6 +2,7 @@
 #include "libvmm/kvm/irq_routing.h"
 
 #include <algorithm>
+#include <cstddef>
 #include <cstring>
 
 #include "absl/strings/str_cat.h"
@@ -29,6 +30,12 @@ uint32_t PinCount(uint32_t chip) {
   }
 }
 
+// With 32-bit APIC ids on, KVM refuses the whole table for one such message.
+bool LeadsNowhere(const kvm_irq_routing_entry& entry) {
+  return entry.type == KVM_IRQ_ROUTING_MSI &&
+         (entry.u.msi.address_hi & 0xff) != 0;
+}
+
 }  // namespace
 
 IrqRouting::IrqRouting(std::shared_ptr<const VmFd> vm, uint32_t gsi_limit)
@@ -51,6 +58,13 @@ absl::Status IrqRouting::CheckGsi(uint32_t gsi) const {
 }
 
 absl::Status IrqRouting::AddDefaultRoutes() {
+  const auto before = static_cast<std::ptrdiff_t>(entries_.size());
+  absl::Status status = AddDefaultPins();
+  if (!status.ok()) entries_.erase(entries_.begin() + before, entries_.end());
+  return status;
+}
+
+absl::Status IrqRouting::AddDefaultPins() {
   for (uint32_t gsi = 0; gsi < KVM_IOAPIC_NUM_PINS; ++gsi) {
     if (gsi < kIsaIrqs) {
       const uint32_t pic =
@@ -129,9 +143,10 @@ void IrqRouting::Remove(uint32_t gsi) {
 void IrqRouting::Clear() { entries_.clear(); }
 
 bool IrqRouting::HasRoute(uint32_t gsi) const {
-  return std::any_of(
-      entries_.begin(), entries_.end(),
-      [gsi](const kvm_irq_routing_entry& entry) { return entry.gsi == gsi; });
+  return std::any_of(entries_.begin(), entries_.end(),
+                     [gsi](const kvm_irq_routing_entry& entry) {
+                       return entry.gsi == gsi && !LeadsNowhere(entry);
+                     });
 }
 
 bool IrqRouting::HasPinRoute(uint32_t gsi) const {
@@ -152,17 +167,19 @@ std::optional<uint32_t> IrqRouting::FindFreeGsi(uint32_t first) const {
 }
 
 absl::Status IrqRouting::Commit() const {
-  const size_t bytes = entries_.size() * sizeof(kvm_irq_routing_entry);
   const auto table = internal::AllocateFlexBlock<kvm_irq_routing>(
-      sizeof(kvm_irq_routing) + bytes);
-  table->nr = static_cast<uint32_t>(entries_.size());
-  if (bytes != 0) {
-    std::memcpy(
-        reinterpret_cast<std::byte*>(table.get()) + sizeof(kvm_irq_routing),
-        entries_.data(), bytes);
+      sizeof(kvm_irq_routing) +
+      entries_.size() * sizeof(kvm_irq_routing_entry));
+  std::byte* next =
+      reinterpret_cast<std::byte*>(table.get()) + sizeof(kvm_irq_routing);
+  for (const kvm_irq_routing_entry& entry : entries_) {
+    if (LeadsNowhere(entry)) continue;
+    std::memcpy(next, &entry, sizeof(entry));
+    next += sizeof(entry);
+    ++table->nr;
   }
   return CallIoctl(vm_->get(), LIBVMM_IOCTL(KVM_SET_GSI_ROUTING), table.get(),
-                   absl::StrCat(entries_.size(), " routes"))
+                   absl::StrCat(table->nr, " routes"))
       .status();
 }
 

@@ -71,16 +71,18 @@ class IrqRouting {
   [[nodiscard]] uint32_t gsi_limit() const { return gsi_limit_; }
 
   // KVM's own routes for the full irqchip: GSI 0 to 15 to the pins of the PICs
-  // and to the same pin of the IOAPIC, GSI 16 to 23 to the IOAPIC alone.
+  // and to the same pin of the IOAPIC, GSI 16 to 23 to the IOAPIC alone. On an
+  // error the table is as it was.
   absl::Status AddDefaultRoutes();
 
   // Adds a pin to a GSI. One GSI may go to one pin of each chip, and then to
   // nothing else. kInvalidArgument for a pin that the chip does not have.
   absl::Status AddPin(uint32_t gsi, PinRoute route);
 
-  // The GSI's one route is now this; whatever it had is forgotten. When a guest
-  // chooses the message: with 32-bit APIC ids enabled (KVM_CAP_X2APIC_API),
-  // Commit refuses a table with an address whose bits 39:32 are not zero.
+  // The GSI's one route is now this; whatever it had is forgotten. The message
+  // may be a guest's choice: an address with any of bits 39:32 set, which no
+  // MSI format has, is kept but leads nowhere. HasRoute is then false, Commit
+  // leaves the entry out, and the GSI stays taken for FindFreeGsi.
   absl::Status SetMsi(uint32_t gsi, const Msi& msi);
   absl::Status SetHyperVSint(uint32_t gsi, HyperVSintRoute route);
   absl::Status SetXenEvent(uint32_t gsi, XenEventRoute route);
@@ -94,11 +96,12 @@ class IrqRouting {
   [[nodiscard]] bool HasRoute(uint32_t gsi) const;
   [[nodiscard]] bool HasPinRoute(uint32_t gsi) const;
 
-  // The lowest GSI at or above `first` that has no route; nothing when all
-  // have.
+  // The lowest GSI at or above `first` for which nothing was set; nothing when
+  // there is none.
   [[nodiscard]] std::optional<uint32_t> FindFreeGsi(uint32_t first = 24) const;
 
-  // The routes in the order they were added, for saving.
+  // The routes in the order they were added, for saving; messages that lead
+  // nowhere are among them.
   [[nodiscard]] const std::vector<kvm_irq_routing_entry>& entries() const {
     return entries_;
   }
@@ -112,6 +115,7 @@ class IrqRouting {
   IrqRouting(std::shared_ptr<const VmFd> vm, uint32_t gsi_limit);
 
   absl::Status CheckGsi(uint32_t gsi) const;
+  absl::Status AddDefaultPins();
   absl::Status Replace(const kvm_irq_routing_entry& entry);
 
   std::shared_ptr<const VmFd> vm_;
