@@ -30,20 +30,18 @@ size_t DrainCoalescedRing(
                                               sizeof(kvm_coalesced_mmio));
   std::atomic_ref<uint32_t> first_index(ring->first);
   std::atomic_ref<uint32_t> last_index(ring->last);
-  // Only this side writes `first`.
-  uint32_t first = first_index.load(std::memory_order_relaxed);
-  if (first >= capacity) return 0;
   size_t count = 0;
   while (count < capacity) {
+    // Only this side writes `first`, but `write` may have drained on.
+    const uint32_t first = first_index.load(std::memory_order_relaxed);
     // Pairs with the kernel's barrier between filling an entry and moving
     // `last`.
     const uint32_t last = last_index.load(std::memory_order_acquire);
-    if (last >= capacity || first == last) break;
+    if (first >= capacity || last >= capacity || first == last) break;
     kvm_coalesced_mmio entry;
     std::memcpy(&entry, entries + first * sizeof(entry), sizeof(entry));
-    first = (first + 1) % capacity;
     // The entry is copied: the kernel may overwrite it from here on.
-    first_index.store(first, std::memory_order_release);
+    first_index.store((first + 1) % capacity, std::memory_order_release);
     ++count;
     write(Decode(entry));
   }

@@ -4,6 +4,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
+#include <span>
 #include <utility>
 #include <vector>
 
@@ -39,6 +40,7 @@ class FakeRing {
     return writes;
   }
   size_t count() const { return count_; }
+  std::span<std::byte> page() { return page_; }
 
  private:
   kvm_coalesced_mmio_ring* ring() {
@@ -102,6 +104,23 @@ TEST(CoalescedRingTest, IndicesOutsideTheRingEndTheDrain) {
     EXPECT_THAT(ring.Drain(), IsEmpty()) << first << " " << last;
     EXPECT_EQ(ring.first(), first);
   }
+}
+
+TEST(CoalescedRingTest, DrainInsideADrainTakesTheRest) {
+  FakeRing ring;
+  ring.SetIndices(0, 3);
+  for (uint32_t i = 0; i < 3; ++i) ring.Put(i, Entry(0x1000 + i, 1));
+  std::vector<uint64_t> addresses;
+  const size_t count = internal::DrainCoalescedRing(
+      ring.page(), [&](const CoalescedWrite& write) {
+        addresses.push_back(write.address);
+        for (const CoalescedWrite& inner : ring.Drain()) {
+          addresses.push_back(inner.address);
+        }
+      });
+  EXPECT_EQ(count, 1u);
+  EXPECT_THAT(addresses, ElementsAre(0x1000, 0x1001, 0x1002));
+  EXPECT_EQ(ring.first(), 3u);
 }
 
 // A producer that keeps the ring full does not keep the consumer for ever.
