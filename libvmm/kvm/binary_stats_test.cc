@@ -2,6 +2,7 @@
 #include "libvmm/kvm/binary_stats.h"
 
 #include <string>
+#include <type_traits>
 #include <vector>
 
 #include "gmock/gmock.h"
@@ -17,6 +18,8 @@ using ::libvmm::testing::RealModeGuest;
 using ::libvmm::testing::StatusIs;
 using ::testing::HasSubstr;
 using ::testing::StartsWith;
+
+static_assert(!std::is_copy_constructible_v<BinaryStats>);
 
 class BinaryStatsTest : public ::testing::Test {
  protected:

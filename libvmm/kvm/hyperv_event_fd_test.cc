@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "libvmm/kvm/hyperv_event_fd.h"
 
+#include <type_traits>
+
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 #include "libvmm/kvm/abi.h"
@@ -14,6 +16,8 @@ namespace {
 using ::libvmm::testing::StatusIs;
 using ::libvmm::testing::TestVm;
 using ::testing::HasSubstr;
+
+static_assert(!std::is_copy_constructible_v<HyperVEventFd>);
 
 TEST(HyperVEventFdTest, IdAbove24BitsIsInvalid) {
   LIBVMM_NEEDS_KVM();

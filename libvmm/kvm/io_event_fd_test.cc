@@ -2,6 +2,7 @@
 #include "libvmm/kvm/io_event_fd.h"
 
 #include <optional>
+#include <type_traits>
 #include <utility>
 
 #include "gmock/gmock.h"
@@ -18,6 +19,8 @@ using ::libvmm::testing::RealModeGuest;
 using ::libvmm::testing::StatusIs;
 using ::libvmm::testing::TestVm;
 using ::testing::HasSubstr;
+
+static_assert(!std::is_copy_constructible_v<IoEventFd>);
 
 TEST(IoEventFdTest, OptionsThatCannotBeAreInvalid) {
   LIBVMM_NEEDS_KVM();

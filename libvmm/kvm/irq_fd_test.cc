@@ -4,6 +4,7 @@
 #include <cstddef>
 #include <optional>
 #include <span>
+#include <type_traits>
 #include <utility>
 
 #include "gmock/gmock.h"
@@ -20,6 +21,8 @@ namespace {
 using ::libvmm::testing::StatusIs;
 using ::libvmm::testing::TestVm;
 using ::testing::HasSubstr;
+
+static_assert(!std::is_copy_constructible_v<IrqFd>);
 
 // A VM with the full irqchip and its default routes, MSI 24 besides.
 class IrqFdTest : public ::testing::Test {

@@ -70,6 +70,10 @@ class IrqChip {
     return CreateSplit(vm, SplitOptions());
   }
 
+  IrqChip(IrqChip&&) noexcept = default;
+  IrqChip& operator=(IrqChip&&) noexcept = default;
+  ~IrqChip() = default;
+
   // KVM_GET_IRQCHIP and KVM_SET_IRQCHIP, to save and restore one controller of
   // the full set: KVM_IRQCHIP_PIC_MASTER, _PIC_SLAVE or _IOAPIC, in `chip_id`.
   // Stop the vCPUs first. kInvalidArgument for another id, kFailedPrecondition

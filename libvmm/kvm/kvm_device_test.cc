@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "libvmm/kvm/kvm_device.h"
 
+#include <type_traits>
+
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 #include "libvmm/kvm/abi.h"
@@ -14,6 +16,8 @@ namespace {
 using ::libvmm::testing::StatusIs;
 using ::libvmm::testing::TestVm;
 using ::testing::HasSubstr;
+
+static_assert(!std::is_copy_constructible_v<KvmDevice>);
 
 constexpr DeviceAttribute kAddFile = {.group = KVM_DEV_VFIO_FILE,
                                       .attribute = KVM_DEV_VFIO_FILE_ADD};

@@ -3,6 +3,7 @@
 
 #include <fcntl.h>
 
+#include <type_traits>
 #include <utility>
 
 #include "gmock/gmock.h"
@@ -18,6 +19,8 @@ namespace {
 using ::libvmm::testing::StatusIs;
 using ::testing::AllOf;
 using ::testing::HasSubstr;
+
+static_assert(!std::is_copy_constructible_v<Kvm>);
 
 TEST(KvmTest, MissingDeviceSaysWhatToDo) {
   EXPECT_THAT(

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "libvmm/kvm/memory_encryption.h"
 
+#include <type_traits>
+
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 #include "libvmm/base/mapping.h"
@@ -14,6 +16,8 @@ namespace {
 
 using ::libvmm::testing::TestVm;
 using ::testing::HasSubstr;
+
+static_assert(!std::is_copy_constructible_v<EncryptedRegion>);
 
 // A machine of the default type has no encryption: the kernel answers ENOTTY,
 // or EINVAL where its host could have made another type.

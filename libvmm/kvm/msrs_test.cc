@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "libvmm/kvm/msrs.h"
 
+#include <type_traits>
 #include <vector>
 
 #include "gmock/gmock.h"
@@ -19,6 +20,8 @@ using ::testing::AllOf;
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 using ::testing::IsEmpty;
+
+static_assert(!std::is_copy_constructible_v<MsrList>);
 
 // Intel SDM volume 4: registers that every x86 guest has.
 constexpr uint32_t kSysenterCs = 0x174;

@@ -2,6 +2,7 @@
 #include "libvmm/kvm/nested_state.h"
 
 #include <cstring>
+#include <type_traits>
 #include <vector>
 
 #include "gmock/gmock.h"
@@ -18,6 +19,8 @@ namespace {
 using ::libvmm::testing::RealModeGuest;
 using ::libvmm::testing::StatusIs;
 using ::testing::HasSubstr;
+
+static_assert(!std::is_copy_constructible_v<NestedState>);
 
 std::vector<std::byte> Image(uint32_t size_field, size_t size) {
   kvm_nested_state header = {};

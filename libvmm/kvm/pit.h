@@ -37,6 +37,10 @@ class Pit {
     return Create(vm, irqchip, Options());
   }
 
+  Pit(Pit&&) noexcept = default;
+  Pit& operator=(Pit&&) noexcept = default;
+  ~Pit() = default;
+
   // KVM_GET_PIT2 and KVM_SET_PIT2, with the vCPUs stopped. kUnimplemented
   // without KVM_CAP_PIT_STATE2.
   absl::StatusOr<kvm_pit_state2> GetState() const;

@@ -3,6 +3,7 @@
 
 #include <cstring>
 #include <string>
+#include <type_traits>
 #include <utility>
 #include <vector>
 
@@ -16,6 +17,8 @@ namespace {
 
 using ::libvmm::testing::StatusIs;
 using ::testing::HasSubstr;
+
+static_assert(!std::is_copy_constructible_v<StatsLayout>);
 
 constexpr uint32_t kNameSize = 16;
 constexpr size_t kStride = sizeof(kvm_stats_desc) + kNameSize;
