@@ -17,6 +17,7 @@
 #include "libvmm/kvm/capability.h"
 #include "libvmm/kvm/coalesced_ring.h"
 #include "libvmm/kvm/ioctl.h"
+#include "libvmm/kvm/vcpu.h"
 
 namespace libvmm {
 namespace {
@@ -59,7 +60,8 @@ CoalescedMmio::CoalescedMmio(CoalescedMmio&&) noexcept = default;
 CoalescedMmio& CoalescedMmio::operator=(CoalescedMmio&&) noexcept = default;
 CoalescedMmio::~CoalescedMmio() = default;
 
-absl::StatusOr<CoalescedMmio> CoalescedMmio::Create(const Vm& vm, int vcpu_fd) {
+absl::StatusOr<CoalescedMmio> CoalescedMmio::Create(const Vm& vm,
+                                                    const Vcpu& vcpu) {
   LIBVMM_ASSIGN_OR_RETURN(
       const int page,
       RequireCapability(vm.fd(), LIBVMM_CAPABILITY(KVM_CAP_COALESCED_MMIO)));
@@ -67,7 +69,7 @@ absl::StatusOr<CoalescedMmio> CoalescedMmio::Create(const Vm& vm, int vcpu_fd) {
       Mapping mapping,
       Mapping::Create({.size = PageSize(),
                        .flags = MAP_SHARED,
-                       .fd = vcpu_fd,
+                       .fd = vcpu.fd(),
                        .offset = static_cast<off_t>(page * PageSize())}));
   return CoalescedMmio(std::make_shared<Zones>(vm.shared_fd()),
                        std::make_unique<Ring>(Ring{std::move(mapping)}));

@@ -14,6 +14,8 @@
 
 namespace libvmm {
 
+class Vcpu;
+
 // Coalesced writes of one VM (KVM_REGISTER_COALESCED_MMIO): guest writes to the
 // zones added here are queued in one ring in the kernel, and the vCPU runs on;
 // the next exit for another reason is the time to serve them. It suits
@@ -21,7 +23,7 @@ namespace libvmm {
 // buffer's. A full ring makes writes exit as usual.
 //
 //   LIBVMM_ASSIGN_OR_RETURN(CoalescedMmio coalesced,
-//                    CoalescedMmio::Create(vm, vcpu.fd()));
+//                    CoalescedMmio::Create(vm, vcpu));
 //   LIBVMM_ASSIGN_OR_RETURN(CoalescedMmio::Zone zone, coalesced.AddZone(
 //       {.space = IoSpace::kMmio, .start = 0xa0000, .size = 0x20000}));
 //   ...after each exit, before it is handled:
@@ -69,9 +71,9 @@ class CoalescedMmio {
     ZoneOptions options_;
   };
 
-  // `vcpu_fd` is any vCPU of the VM, lent for the call: its mapping shows the
-  // ring. kUnimplemented without KVM_CAP_COALESCED_MMIO.
-  static absl::StatusOr<CoalescedMmio> Create(const Vm& vm, int vcpu_fd);
+  // `vcpu` is any vCPU of the VM, lent for the call: its mapping shows the ring.
+  // kUnimplemented without KVM_CAP_COALESCED_MMIO.
+  static absl::StatusOr<CoalescedMmio> Create(const Vm& vm, const Vcpu& vcpu);
 
   CoalescedMmio(CoalescedMmio&& other) noexcept;
   CoalescedMmio& operator=(CoalescedMmio&& other) noexcept;
@@ -86,7 +88,7 @@ class CoalescedMmio {
   // Hands each queued write to `write`, oldest first, and makes room for more;
   // returns how many. Takes at most one ring full, so a guest that keeps
   // writing does not keep it here. Nothing that is in the ring can make it read
-  // outside the page.
+  // outside the page. `write` may call Drain; each write is handed out once.
   size_t Drain(absl::FunctionRef<void(const CoalescedWrite&)> write);
 
  private:

@@ -2,6 +2,7 @@
 #include "libvmm/kvm/coalesced_mmio.h"
 
 #include <optional>
+#include <type_traits>
 #include <utility>
 #include <vector>
 
@@ -18,6 +19,9 @@ using ::libvmm::testing::RealModeGuest;
 using ::libvmm::testing::StatusIs;
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
+
+static_assert(!std::is_copy_constructible_v<CoalescedMmio>);
+static_assert(!std::is_copy_constructible_v<CoalescedMmio::Zone>);
 
 std::vector<CoalescedWrite> Drain(CoalescedMmio& coalesced) {
   std::vector<CoalescedWrite> writes;
@@ -41,7 +45,7 @@ TEST(CoalescedMmioTest, WritesWaitInTheRingUntilTheZoneEnds) {
           0xf4,                             // hlt
       }));
   ASSERT_OK_AND_ASSIGN(CoalescedMmio coalesced,
-                       CoalescedMmio::Create(guest.vm(), guest.vcpu().fd()));
+                       CoalescedMmio::Create(guest.vm(), guest.vcpu()));
   {
     ASSERT_OK_AND_ASSIGN(
         CoalescedMmio::Zone zone,
@@ -71,7 +75,7 @@ TEST(CoalescedMmioTest, PortWritesAreToldApart) {
                                                 0xf4,        // hlt
                                             }));
   ASSERT_OK_AND_ASSIGN(CoalescedMmio coalesced,
-                       CoalescedMmio::Create(guest.vm(), guest.vcpu().fd()));
+                       CoalescedMmio::Create(guest.vm(), guest.vcpu()));
   ASSERT_OK_AND_ASSIGN(
       CoalescedMmio::Zone zone,
       coalesced.AddZone({.space = IoSpace::kPio, .start = 0x70, .size = 2}));
@@ -93,7 +97,7 @@ TEST(CoalescedMmioTest, OverlappingZonesAreRefused) {
   LIBVMM_NEEDS_KVM();
   ASSERT_OK_AND_ASSIGN(RealModeGuest guest, RealModeGuest::Create({0xf4}));
   ASSERT_OK_AND_ASSIGN(CoalescedMmio coalesced,
-                       CoalescedMmio::Create(guest.vm(), guest.vcpu().fd()));
+                       CoalescedMmio::Create(guest.vm(), guest.vcpu()));
   std::optional<CoalescedMmio::Zone> zone;
   {
     ASSERT_OK_AND_ASSIGN(CoalescedMmio::Zone made,
@@ -111,7 +115,7 @@ TEST(CoalescedMmioTest, ZoneOutsideItsSpaceIsInvalid) {
   LIBVMM_NEEDS_KVM();
   ASSERT_OK_AND_ASSIGN(RealModeGuest guest, RealModeGuest::Create({0xf4}));
   ASSERT_OK_AND_ASSIGN(CoalescedMmio coalesced,
-                       CoalescedMmio::Create(guest.vm(), guest.vcpu().fd()));
+                       CoalescedMmio::Create(guest.vm(), guest.vcpu()));
   const CoalescedMmio::ZoneOptions bad[] = {
       {.start = 0x10000, .size = 0},
       {.start = ~uint64_t{0}, .size = 2},
@@ -131,7 +135,7 @@ TEST(CoalescedMmioTest, ZoneOutlivesTheRing) {
   std::optional<CoalescedMmio::Zone> zone;
   {
     ASSERT_OK_AND_ASSIGN(CoalescedMmio coalesced,
-                         CoalescedMmio::Create(guest.vm(), guest.vcpu().fd()));
+                         CoalescedMmio::Create(guest.vm(), guest.vcpu()));
     ASSERT_OK_AND_ASSIGN(CoalescedMmio::Zone made,
                          coalesced.AddZone({.start = 0x10000, .size = 0x1000}));
     zone.emplace(std::move(made));

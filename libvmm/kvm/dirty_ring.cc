@@ -1,18 +1,42 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "libvmm/kvm/dirty_ring.h"
 
+#include <signal.h>
+#include <sys/ioctl.h>
 #include <sys/mman.h>
 
 #include <atomic>
 #include <bit>
+#include <cerrno>
 
 #include "absl/strings/str_cat.h"
+#include "libvmm/base/errno_status.h"
 #include "libvmm/base/status_macros.h"
 #include "libvmm/kvm/abi.h"
 #include "libvmm/kvm/capability.h"
 #include "libvmm/kvm/ioctl.h"
+#include "libvmm/kvm/vcpu.h"
 
 namespace libvmm {
+namespace {
+
+// Keeps this thread's signals waiting for a scope.
+class SignalsBlocked {
+ public:
+  SignalsBlocked() {
+    sigset_t all;
+    ::sigfillset(&all);
+    ::pthread_sigmask(SIG_SETMASK, &all, &before_);
+  }
+  SignalsBlocked(const SignalsBlocked&) = delete;
+  SignalsBlocked& operator=(const SignalsBlocked&) = delete;
+  ~SignalsBlocked() { ::pthread_sigmask(SIG_SETMASK, &before_, nullptr); }
+
+ private:
+  sigset_t before_;
+};
+
+}  // namespace
 
 size_t DirtyRing::Harvest(absl::FunctionRef<void(const DirtyPage&)> page) {
   const size_t entry_count = entries_.size() / sizeof(kvm_dirty_gfn);
@@ -59,19 +83,36 @@ absl::StatusOr<DirtyRings> DirtyRings::Enable(const Vm& vm,
   return DirtyRings(vm.shared_fd(), entry_count);
 }
 
-absl::StatusOr<DirtyRing> DirtyRings::Open(int vcpu_fd) const {
+absl::StatusOr<DirtyRing> DirtyRings::Open(const Vcpu& vcpu) const {
   LIBVMM_ASSIGN_OR_RETURN(
       Mapping entries,
       Mapping::Create({.size = size_t{entry_count_} * sizeof(kvm_dirty_gfn),
                        .flags = MAP_SHARED,
-                       .fd = vcpu_fd,
+                       .fd = vcpu.fd(),
                        .offset = static_cast<off_t>(KVM_DIRTY_LOG_PAGE_OFFSET *
                                                     PageSize())}));
   return DirtyRing(std::move(entries));
 }
 
-absl::StatusOr<int> DirtyRings::Reset() const {
-  return CallIoctl(vm_->get(), LIBVMM_IOCTL(KVM_RESET_DIRTY_RINGS), 0);
+absl::StatusOr<uint64_t> DirtyRings::Reset() const {
+  // From Linux 6.16 on the kernel ends early when a signal is pending, and
+  // returns the number so far, which is zero when it had not begun: not to be
+  // told from being done. Blocked signals do not count as pending.
+  constexpr IoctlRequest kReset = LIBVMM_IOCTL(KVM_RESET_DIRTY_RINGS);
+  const SignalsBlocked signals_blocked;
+  uint64_t total = 0;
+  // What can end a round early even so (a stop of the process, task work of the
+  // kernel) is over when the next round begins. Each round but the last frees
+  // entries that were harvested, and nobody harvests in here.
+  while (true) {
+    const int count = ::ioctl(vm_->get(), kReset.code, 0);
+    if (count == 0) return total;
+    if (count > 0) {
+      total += static_cast<uint64_t>(count);
+    } else if (errno != EINTR) {
+      return ErrnoStatus(errno, absl::StrCat("ioctl(", kReset.name, ")"));
+    }
+  }
 }
 
 }  // namespace libvmm

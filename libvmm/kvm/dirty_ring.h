@@ -14,6 +14,8 @@
 
 namespace libvmm {
 
+class Vcpu;
+
 // A page that a vCPU dirtied, as its ring reports it.
 struct DirtyPage {
   uint16_t slot = 0;           // memory slot id
@@ -50,7 +52,7 @@ class DirtyRing {
 //
 //   LIBVMM_ASSIGN_OR_RETURN(DirtyRings rings, DirtyRings::Enable(vm, 4096));
 //   ...slots with dirty logging, vCPUs...
-//   LIBVMM_ASSIGN_OR_RETURN(DirtyRing ring, rings.Open(vcpu.fd()));
+//   LIBVMM_ASSIGN_OR_RETURN(DirtyRing ring, rings.Open(vcpu));
 //   ...on KVM_EXIT_DIRTY_RING_FULL, or at a checkpoint with vCPUs stopped:
 //   ring.Harvest(...);
 //   LIBVMM_RETURN_IF_ERROR(rings.Reset().status());
@@ -59,24 +61,32 @@ class DirtyRing {
 // Thread-safety: immutable; Reset is thread-safe.
 // Ownership: move-only; keeps the VM's descriptor open.
 // Errors: see Enable.
-// Cost: one system call per operation.
+// Cost: one system call per operation; four or three for Reset.
 class DirtyRings {
  public:
   // `entry_count` per vCPU, a power of two; KVM sets a least number, some
   // hundreds, as it needs room for what the processor buffers. Before any vCPU.
   // The bitmap calls (dirty_log.h) fail on this VM from now on (ENXIO).
-  //   kInvalidArgument    not a power of two, too few, too many, or a vCPU
-  //   exists kUnimplemented      neither KVM_CAP_DIRTY_LOG_RING_ACQ_REL nor
-  //                       KVM_CAP_DIRTY_LOG_RING
+  //   kInvalidArgument  not a power of two, too few, too many, or a vCPU
+  //                     exists
+  //   kUnimplemented    neither KVM_CAP_DIRTY_LOG_RING_ACQ_REL nor
+  //                     KVM_CAP_DIRTY_LOG_RING
   static absl::StatusOr<DirtyRings> Enable(const Vm& vm, uint32_t entry_count);
 
-  // The ring of a vCPU of this VM, whose descriptor is lent for the call. Open
-  // it once: two readers of one ring would each miss what the other took.
-  absl::StatusOr<DirtyRing> Open(int vcpu_fd) const;
+  DirtyRings(DirtyRings&&) noexcept = default;
+  DirtyRings& operator=(DirtyRings&&) noexcept = default;
+  ~DirtyRings() = default;
+
+  // The ring of a vCPU of this VM. Open it once: two readers of one ring would
+  // each miss what the other took.
+  absl::StatusOr<DirtyRing> Open(const Vcpu& vcpu) const;
 
   // KVM_RESET_DIRTY_RINGS: write-protects again what was harvested from any
-  // ring and frees the entries; returns how many.
-  absl::StatusOr<int> Reset() const;
+  // ring and frees the entries; returns how many. All that was harvested before
+  // the call is reset when it returns. vCPUs may go on dirtying: what nobody
+  // has harvested is left alone, so the work is bounded. Signals of this thread
+  // wait meanwhile.
+  absl::StatusOr<uint64_t> Reset() const;
 
   [[nodiscard]] uint32_t entry_count() const { return entry_count_; }
 

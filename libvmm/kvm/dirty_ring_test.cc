@@ -1,7 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "libvmm/kvm/dirty_ring.h"
 
+#include <pthread.h>
+#include <signal.h>
+
+#include <atomic>
 #include <set>
+#include <thread>
+#include <type_traits>
 #include <utility>
 #include <vector>
 
@@ -20,6 +26,9 @@ using ::libvmm::testing::StatusIs;
 using ::libvmm::testing::TestVm;
 using ::testing::Contains;
 using ::testing::HasSubstr;
+
+static_assert(!std::is_copy_constructible_v<DirtyRing>);
+static_assert(!std::is_copy_constructible_v<DirtyRings>);
 
 constexpr uint32_t kEntries = 4096;
 
@@ -88,7 +97,7 @@ TEST(DirtyRingTest, GuestWritesAreReportedAndReset) {
   }));
   ASSERT_OK(test.memory().StartDirtyTracking(VmMemory::DirtySource::kRing));
   ASSERT_OK_AND_ASSIGN(Vcpu vcpu, test.MakeVcpu());
-  ASSERT_OK_AND_ASSIGN(DirtyRing ring, rings.Open(vcpu.fd()));
+  ASSERT_OK_AND_ASSIGN(DirtyRing ring, rings.Open(vcpu));
   ASSERT_OK_AND_ASSIGN(Exit exit, vcpu.Run());
   ASSERT_EQ(exit.reason(), ExitReason::kHalt);
   std::set<uint64_t> pages;
@@ -98,14 +107,61 @@ TEST(DirtyRingTest, GuestWritesAreReportedAndReset) {
   }
   EXPECT_THAT(pages, Contains(3u));
   EXPECT_THAT(pages, Contains(5u));
-  ASSERT_OK_AND_ASSIGN(const int reset, rings.Reset());
-  EXPECT_GE(reset, 2);
+  ASSERT_OK_AND_ASSIGN(const uint64_t reset, rings.Reset());
+  EXPECT_GE(reset, 2u);
   ASSERT_OK_AND_ASSIGN(exit, vcpu.Run());
   ASSERT_EQ(exit.reason(), ExitReason::kHalt);
   pages.clear();
   for (const DirtyPage& page : Harvest(ring)) pages.insert(page.page);
   EXPECT_THAT(pages, Contains(5u));
   EXPECT_THAT(pages, ::testing::Not(Contains(3u)));
+}
+
+// A kernel that sees a signal pending ends the reset early.
+TEST(DirtyRingTest, SignalsDoNotCutTheResetShort) {
+  LIBVMM_NEEDS_KVM();
+  ASSERT_OK_AND_ASSIGN(TestVm test, TestVm::Create());
+  if (!HasRing(test.vm())) GTEST_SKIP() << "this KVM has no dirty ring";
+  ASSERT_OK_AND_ASSIGN(DirtyRings rings,
+                       DirtyRings::Enable(test.vm(), kEntries));
+  ASSERT_OK(test.AddRam(Gpa(0x10000), 0x80000));
+  ASSERT_OK(test.AddRamWithCode({
+      0xb8, 0x00, 0x10,  // mov ax, 0x1000
+      0x8e, 0xd8,        // next: mov ds, ax
+      0xa3, 0x00, 0x00,  // mov [0], ax
+      0x05, 0x00, 0x01,  // add ax, 0x100, a page on
+      0x3d, 0x00, 0x90,  // cmp ax, 0x9000
+      0x75, 0xf3,        // jne next
+      0xf4,              // hlt
+      0xeb, 0xed,        // jmp to the start
+  }));
+  ASSERT_OK(test.memory().StartDirtyTracking(VmMemory::DirtySource::kRing));
+  ASSERT_OK_AND_ASSIGN(Vcpu vcpu, test.MakeVcpu());
+  ASSERT_OK_AND_ASSIGN(DirtyRing ring, rings.Open(vcpu));
+
+  struct sigaction before;
+  struct sigaction ignore = {};
+  ignore.sa_handler = [](int) {};
+  ASSERT_EQ(::sigaction(SIGUSR2, &ignore, &before), 0);
+  for (int round = 0; round < 50; ++round) {
+    ASSERT_OK_AND_ASSIGN(Exit exit, vcpu.Run());
+    ASSERT_EQ(exit.reason(), ExitReason::kHalt);
+    const size_t harvested = Harvest(ring).size();
+    EXPECT_GE(harvested, 128u);
+    absl::StatusOr<uint64_t> reset;
+    {
+      std::atomic<bool> stop = false;
+      std::thread storm([&stop, target = ::pthread_self()] {
+        while (!stop) ::pthread_kill(target, SIGUSR2);
+      });
+      reset = rings.Reset();
+      stop = true;
+      storm.join();
+    }
+    ASSERT_OK(reset);
+    EXPECT_EQ(*reset, harvested);
+  }
+  ASSERT_EQ(::sigaction(SIGUSR2, &before, nullptr), 0);
 }
 
 TEST(DirtyRingTest, BitmapIsGoneWithRings) {
