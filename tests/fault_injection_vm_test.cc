@@ -46,6 +46,11 @@ absl::StatusOr<MemoryRegion> SetUpRegion() {
   return WithoutFaults([] { return MemoryRegion::Anonymous({.size = kSize}); });
 }
 
+// With a name in the process's list of mappings.
+absl::StatusOr<MemoryRegion> SetUpNamedRegion() {
+  return WithoutFaults([] { return MemoryRegion::Memfd({.size = kSize}); });
+}
+
 bool Lacks(int capability) {
   return SharedKvm().CheckExtension(static_cast<unsigned>(capability)) == 0;
 }
@@ -83,16 +88,33 @@ TEST_F(FaultInjectionVmTest, MemorySlot) {
     return absl::OkStatus();
   });
   Check(KvmScenario("~MemorySlot")
-            .Survives("KVM_SET_USER_MEMORY_REGION", {},
-                      "the slot ends with the VM; its memory goes at once"),
+            .Keeps("KVM_SET_USER_MEMORY_REGION", {},
+                   "the guest still has the slot: its memory stays mapped"),
         []() -> absl::Status {
           LIBVMM_ASSIGN_OR_RETURN(Vm vm, SetUpVm());
-          LIBVMM_ASSIGN_OR_RETURN(MemoryRegion region, SetUpRegion());
+          LIBVMM_ASSIGN_OR_RETURN(MemoryRegion region, SetUpNamedRegion());
           return WithoutFaults([&] {
                    return MemorySlot::Create(vm, region, {.gpa = Gpa(0)});
                  })
               .status();
         });
+  Check(KvmScenario("MemorySlot::Delete"), []() -> absl::Status {
+    LIBVMM_ASSIGN_OR_RETURN(Vm vm, SetUpVm());
+    LIBVMM_ASSIGN_OR_RETURN(MemoryRegion region, SetUpRegion());
+    LIBVMM_ASSIGN_OR_RETURN(MemorySlot slot, WithoutFaults([&] {
+                              return MemorySlot::Create(vm, region,
+                                                        {.gpa = Gpa(0)});
+                            }));
+    const absl::Status deleted = slot.Delete();
+    return WithoutFaults([&]() -> absl::Status {
+      // The slot is there, or the id is free.
+      const bool taken = absl::IsAlreadyExists(
+          MemorySlot::Create(vm, region, {.gpa = Gpa(kSize)}).status());
+      LIBVMM_RETURN_IF_ERROR(Expect(taken == !deleted.ok(), "id as the slot"));
+      LIBVMM_RETURN_IF_ERROR(slot.Delete());
+      return deleted;
+    });
+  });
 }
 
 TEST_F(FaultInjectionVmTest, VmMemory) {
@@ -133,11 +155,11 @@ TEST_F(FaultInjectionVmTest, VmMemory) {
           });
   }
   Check(KvmScenario("VmMemory::Remove, ~VmMemory")
-            .Survives("KVM_SET_USER_MEMORY_REGION", {},
-                      "the slot ends with the VM; its memory goes at once"),
+            .Keeps("KVM_SET_USER_MEMORY_REGION", {},
+                   "the guest still has the slot: its memory stays mapped"),
         []() -> absl::Status {
           LIBVMM_ASSIGN_OR_RETURN(Vm vm, SetUpVm());
-          LIBVMM_ASSIGN_OR_RETURN(MemoryRegion region, SetUpRegion());
+          LIBVMM_ASSIGN_OR_RETURN(MemoryRegion region, SetUpNamedRegion());
           LIBVMM_ASSIGN_OR_RETURN(VmMemory memory, WithoutFaults([&] {
                                     return VmMemory::Create(vm);
                                   }));
@@ -146,8 +168,39 @@ TEST_F(FaultInjectionVmTest, VmMemory) {
             status.Update(memory.Add(Gpa(kSize), region));
             return status;
           }));
-          return memory.Remove(Gpa(kSize));
+          const absl::Status removed = memory.Remove(Gpa(kSize));
+          if (removed.ok()) return removed;
+          LIBVMM_RETURN_IF_ERROR(
+              Expect(memory.slots().size() == 2 &&
+                         memory.guest_memory().Load<uint8_t>(Gpa(kSize)) == 0,
+                     "the region stays with guest and devices"));
+          return removed;
         });
+  Check(KvmScenario("VmMemory::StopDirtyTracking"), []() -> absl::Status {
+    LIBVMM_ASSIGN_OR_RETURN(Vm vm, SetUpVm());
+    LIBVMM_ASSIGN_OR_RETURN(MemoryRegion region, SetUpRegion());
+    LIBVMM_ASSIGN_OR_RETURN(
+        VmMemory memory, WithoutFaults([&] { return VmMemory::Create(vm); }));
+    LIBVMM_RETURN_IF_ERROR(WithoutFaults([&] {
+      absl::Status status = memory.Add(Gpa(0), region);
+      status.Update(memory.StartDirtyTracking(VmMemory::DirtySource::kLog));
+      return status;
+    }));
+    const absl::Status stopped = memory.StopDirtyTracking();
+    return WithoutFaults([&]() -> absl::Status {
+      // On as a whole, or off as a whole.
+      const bool on =
+          memory
+              .CollectDirty([](const MemorySlot&, std::span<const uint64_t>) {})
+              .ok();
+      LIBVMM_RETURN_IF_ERROR(Expect(on == !stopped.ok(), "tracked"));
+      LIBVMM_RETURN_IF_ERROR(memory.StopDirtyTracking());
+      LIBVMM_RETURN_IF_ERROR(
+          Expect(!memory.slots()[0].log_dirty(), "log is off"));
+      VmMemory(std::move(memory));
+      return stopped;
+    });
+  });
 }
 
 TEST_F(FaultInjectionVmTest, GuestMemFd) {

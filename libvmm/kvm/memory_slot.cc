@@ -1,17 +1,20 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "libvmm/kvm/memory_slot.h"
 
-#include <sys/ioctl.h>
-
 #include <string>
 #include <utility>
 
+#include "absl/base/config.h"
 #include "absl/strings/str_cat.h"
 #include "libvmm/base/mapping.h"
 #include "libvmm/base/status_macros.h"
 #include "libvmm/kvm/abi.h"
 #include "libvmm/kvm/capability.h"
 #include "libvmm/kvm/ioctl.h"
+
+#ifdef ABSL_HAVE_LEAK_SANITIZER
+#include <sanitizer/lsan_interface.h>
+#endif
 
 namespace libvmm {
 namespace {
@@ -56,6 +59,14 @@ absl::Status SetRegion(int vm, const MemorySlot::Options& options,
   return CallIoctl(vm, LIBVMM_IOCTL(KVM_SET_USER_MEMORY_REGION2), &argument,
                    Detail(options, region.size()))
       .status();
+}
+
+// Leaks a handle on purpose: the mapping stays until the process ends.
+void KeepForEver(MemoryRegion region) {
+  [[maybe_unused]] const auto* const kept = new MemoryRegion(std::move(region));
+#ifdef ABSL_HAVE_LEAK_SANITIZER
+  __lsan_ignore_object(kept);
+#endif
 }
 
 // Only what the kernel would answer with a bare EINVAL.
@@ -112,7 +123,17 @@ absl::StatusOr<MemorySlot> MemorySlot::Create(std::shared_ptr<const VmFd> vm,
                                 .offset = region.file_offset()};
   }
   LIBVMM_RETURN_IF_ERROR(Check(vm->get(), region, effective));
-  LIBVMM_RETURN_IF_ERROR(SetRegion(vm->get(), effective, region));
+  const uint32_t kernel_slot = KernelSlot(effective);
+  if (!vm->ClaimSlot(kernel_slot)) {
+    return absl::AlreadyExistsError(
+        absl::StrCat("slot id ", effective.id, " of address space ",
+                     effective.address_space, " is in use"));
+  }
+  if (absl::Status status = SetRegion(vm->get(), effective, region);
+      !status.ok()) {
+    vm->ReleaseSlot(kernel_slot);
+    return status;
+  }
   return MemorySlot(std::move(vm), std::move(region), effective);
 }
 
@@ -122,7 +143,7 @@ MemorySlot::MemorySlot(std::shared_ptr<const VmFd> vm, MemoryRegion region,
 
 MemorySlot& MemorySlot::operator=(MemorySlot&& other) noexcept {
   if (this != &other) {
-    Delete();
+    End();
     vm_ = std::move(other.vm_);
     region_ = std::move(other.region_);
     options_ = other.options_;
@@ -130,7 +151,7 @@ MemorySlot& MemorySlot::operator=(MemorySlot&& other) noexcept {
   return *this;
 }
 
-MemorySlot::~MemorySlot() { Delete(); }
+MemorySlot::~MemorySlot() { End(); }
 
 absl::Status MemorySlot::Change(const Options& options) {
   if (options_.private_memory.has_value()) {
@@ -154,17 +175,29 @@ absl::Status MemorySlot::SetDirtyLogging(bool on) {
   return Change(logged);
 }
 
-void MemorySlot::Delete() {
-  if (vm_ == nullptr) return;
+absl::Status MemorySlot::Delete() {
+  if (vm_ == nullptr) return absl::OkStatus();
   const kvm_userspace_memory_region argument = {.slot = KernelSlot(options_),
                                                 .flags = 0,
                                                 .guest_phys_addr = 0,
                                                 .memory_size = 0,
                                                 .userspace_addr = 0};
-  // Cannot fail for a slot that exists, but for the kernel's own lack of
-  // memory; then the bytes are unmapped under the slot, and the guest's
-  // accesses fault.
-  ::ioctl(vm_->get(), KVM_SET_USER_MEMORY_REGION, &argument);
+  LIBVMM_RETURN_IF_ERROR(
+      CallIoctl(vm_->get(), LIBVMM_IOCTL(KVM_SET_USER_MEMORY_REGION), &argument,
+                absl::StrCat("delete slot ", options_.id))
+          .status());
+  vm_->ReleaseSlot(KernelSlot(options_));
+  vm_.reset();
+  region_ = MemoryRegion();
+  return absl::OkStatus();
+}
+
+void MemorySlot::End() {
+  if (Delete().ok()) return;
+  // The kernel has to allocate to delete a slot, and when it could not, KVM
+  // goes on translating to these addresses. Whatever is mapped there next would
+  // be the guest's to read and write.
+  KeepForEver(std::move(region_));
   vm_.reset();
 }
 

@@ -26,7 +26,10 @@ namespace libvmm {
 // Thread-safety: thread-compatible; vCPUs may run. The kernel serialises slots.
 // Ownership: move-only; holds a handle on the region, so memory cannot go while
 //     the guest has it, and keeps the VM's descriptor open. The destructor
-//     deletes the slot; afterwards the guest cannot reach the bytes.
+//     deletes the slot; afterwards the guest cannot reach the bytes. When the
+//     kernel refuses (it has no memory left), the guest still can: the
+//     destructor then keeps the region mapped for ever and the slot taken. To
+//     hear of that and try again, call Delete.
 // Errors: kAlreadyExists for an overlap with another slot; kInvalidArgument for
 //     what the kernel cannot take (see Create); kUnimplemented names the
 //     capability.
@@ -59,7 +62,9 @@ class MemorySlot {
   // kInvalidArgument: the address is not page aligned, the region is empty or
   // reaches past the guest's physical addresses, the id is too high; a
   // guest_memfd with dirty logging or read only, which KVM cannot do.
-  // kAlreadyExists: the range overlaps a slot, or the id is in use.
+  // kAlreadyExists: the range overlaps a slot, or a MemorySlot of this VM has
+  // the id in this address space. A slot that was made by a bare ioctl is not
+  // seen: the kernel would change it, or answer kInvalidArgument.
   static absl::StatusOr<MemorySlot> Create(const Vm& vm, MemoryRegion region,
                                            const Options& options);
   // The same for an object that keeps only the descriptor of its VM.
@@ -78,6 +83,12 @@ class MemorySlot {
   // Switches dirty logging. Off forgets the log; on starts it empty (or full,
   // see EnableManualDirtyLog). kFailedPrecondition with a guest_memfd.
   absl::Status SetDirtyLogging(bool on);
+
+  // Deletes the slot now and lets go of the region; id and address space are
+  // free for others. On an error, which only the kernel's own lack of memory
+  // can cause (kResourceExhausted) or use after fork(2) (kInternal), the slot
+  // is as it was. Afterwards this object is as one moved from.
+  absl::Status Delete();
 
   [[nodiscard]] uint16_t id() const { return options_.id; }
   [[nodiscard]] uint16_t address_space() const {
@@ -105,9 +116,10 @@ class MemorySlot {
              const Options& options);
 
   absl::Status Change(const Options& options);
-  void Delete();
+  // What the destructor does.
+  void End();
 
-  // Null when moved from.
+  // Null when moved from or deleted.
   std::shared_ptr<const VmFd> vm_;
   MemoryRegion region_;
   Options options_;

@@ -4,6 +4,7 @@
 #include <cstddef>
 #include <initializer_list>
 #include <optional>
+#include <type_traits>
 #include <utility>
 
 #include "gmock/gmock.h"
@@ -22,6 +23,8 @@ using ::libvmm::testing::RealModeGuest;
 using ::libvmm::testing::StatusIs;
 using ::libvmm::testing::TestVm;
 using ::testing::HasSubstr;
+
+static_assert(!std::is_copy_constructible_v<MemorySlot>);
 
 constexpr uint64_t kSize = 0x10000;
 
@@ -113,6 +116,56 @@ TEST(MemorySlotTest, OverlapIsRefused) {
   EXPECT_THAT(
       MemorySlot::Create(test.vm(), Ram(), {.id = 1, .gpa = Gpa(0xf000)}),
       StatusIs(absl::StatusCode::kAlreadyExists));
+}
+
+// To the kernel the same call would be a change of the first slot.
+TEST(MemorySlotTest, IdInUseIsRefusedByName) {
+  LIBVMM_NEEDS_KVM();
+  ASSERT_OK_AND_ASSIGN(TestVm test, TestVm::Create());
+  const MemoryRegion region = Ram();
+  {
+    ASSERT_OK_AND_ASSIGN(
+        MemorySlot slot,
+        MemorySlot::Create(test.vm(), region, {.id = 7, .gpa = Gpa(0)}));
+    EXPECT_THAT(
+        MemorySlot::Create(test.vm(), region, {.id = 7, .gpa = Gpa(0x100000)}),
+        StatusIs(absl::StatusCode::kAlreadyExists, HasSubstr("slot id 7")));
+    EXPECT_EQ(slot.range().start, Gpa(0));
+    // The id of another VM is another id.
+    ASSERT_OK_AND_ASSIGN(TestVm other, TestVm::Create());
+    EXPECT_OK(MemorySlot::Create(other.vm(), region, {.id = 7, .gpa = Gpa(0)}));
+  }
+  EXPECT_OK(
+      MemorySlot::Create(test.vm(), region, {.id = 7, .gpa = Gpa(0x100000)}));
+}
+
+TEST(MemorySlotTest, SlotThatTheKernelRefusedLeavesItsIdFree) {
+  LIBVMM_NEEDS_KVM();
+  ASSERT_OK_AND_ASSIGN(TestVm test, TestVm::Create());
+  ASSERT_OK_AND_ASSIGN(
+      MemorySlot slot,
+      MemorySlot::Create(test.vm(), Ram(), {.id = 0, .gpa = Gpa(0)}));
+  EXPECT_THAT(MemorySlot::Create(test.vm(), Ram(), {.id = 1, .gpa = Gpa(0)}),
+              StatusIs(absl::StatusCode::kAlreadyExists, HasSubstr("slot 1")));
+  EXPECT_OK(
+      MemorySlot::Create(test.vm(), Ram(), {.id = 1, .gpa = Gpa(0x100000)}));
+}
+
+TEST(MemorySlotTest, DeletedSlotIsGoneAtOnce) {
+  LIBVMM_NEEDS_KVM();
+  ASSERT_OK_AND_ASSIGN(TestVm test, TestVm::Create());
+  ASSERT_OK_AND_ASSIGN(
+      MemorySlot slot,
+      MemorySlot::Create(test.vm(), Ram(), {.id = 3, .gpa = Gpa(0)}));
+  ASSERT_OK(slot.Delete());
+  EXPECT_EQ(slot.region().size(), 0u);
+  ASSERT_OK_AND_ASSIGN(
+      MemorySlot next,
+      MemorySlot::Create(test.vm(), Ram(), {.id = 3, .gpa = Gpa(0)}));
+  // Nothing is left to delete, the next one's least of all.
+  ASSERT_OK(slot.Delete());
+  EXPECT_THAT(MemorySlot::Create(test.vm(), Ram(), {.id = 4, .gpa = Gpa(0)}),
+              StatusIs(absl::StatusCode::kAlreadyExists));
 }
 
 TEST(MemorySlotTest, OptionsThatCannotBeAreInvalid) {

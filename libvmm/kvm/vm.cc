@@ -3,6 +3,7 @@
 
 #include <sys/ioctl.h>
 
+#include <algorithm>
 #include <cerrno>
 
 #include "absl/strings/str_cat.h"
@@ -19,6 +20,24 @@ namespace {
 constexpr int kCreateAttempts = 100;
 
 }  // namespace
+
+bool VmFd::ClaimSlot(uint32_t kernel_slot) const {
+  MutexLock lock(mutex_);
+  const auto place = std::ranges::lower_bound(slots_, kernel_slot);
+  if (place != slots_.end() && *place == kernel_slot) return false;
+  slots_.insert(place, kernel_slot);
+  return true;
+}
+
+void VmFd::ReleaseSlot(uint32_t kernel_slot) const {
+  MutexLock lock(mutex_);
+  std::erase(slots_, kernel_slot);
+}
+
+bool VmFd::IsSlotClaimed(uint32_t kernel_slot) const {
+  MutexLock lock(mutex_);
+  return std::ranges::binary_search(slots_, kernel_slot);
+}
 
 absl::StatusOr<Vm> Vm::Create(const Kvm& kvm, const VmOptions& options) {
   UniqueFd fd;

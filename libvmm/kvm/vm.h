@@ -3,11 +3,15 @@
 #define LIBVMM_KVM_VM_H_
 
 #include <cstddef>
+#include <cstdint>
 #include <memory>
 #include <utility>
+#include <vector>
 
+#include "absl/base/thread_annotations.h"
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
+#include "libvmm/base/mutex.h"
 #include "libvmm/base/unique_fd.h"
 #include "libvmm/kvm/kvm.h"
 
@@ -18,9 +22,12 @@ namespace libvmm {
 // A VM's descriptor, shared by the Vm and by the objects that must still reach
 // the VM when they end (a memory slot deletes itself, an irqfd deassigns
 // itself). The number stays open, and so nobody else's, until the last of them
-// is gone: they may die in any order.
+// is gone: they may die in any order. It also knows which memory slots the VM
+// has: the kernel takes a second KVM_SET_USER_MEMORY_REGION of a slot as a
+// change of it, so somebody has to keep two owners apart.
 //
-// Thread-safety: immutable.
+// Thread-safety: thread-safe.
+// Cost: no heap until the first slot, then 4 bytes for each.
 class VmFd {
  public:
   VmFd(UniqueFd fd, size_t vcpu_mmap_size)
@@ -30,9 +37,20 @@ class VmFd {
   // Kvm::vcpu_mmap_size of the system object that made the VM.
   [[nodiscard]] size_t vcpu_mmap_size() const { return vcpu_mmap_size_; }
 
+  // Makes a slot the caller's, by its number in the kernel (address space above
+  // id); false when it is somebody's already. Const as the VM's state is the
+  // kernel's, not this object's.
+  [[nodiscard]] bool ClaimSlot(uint32_t kernel_slot) const;
+  // Ends a claim. A slot that the kernel still has is never released.
+  void ReleaseSlot(uint32_t kernel_slot) const;
+  [[nodiscard]] bool IsSlotClaimed(uint32_t kernel_slot) const;
+
  private:
   UniqueFd fd_;
   size_t vcpu_mmap_size_;
+  mutable Mutex mutex_;
+  // In ascending order.
+  mutable std::vector<uint32_t> slots_ ABSL_GUARDED_BY(mutex_);
 };
 
 struct VmOptions {

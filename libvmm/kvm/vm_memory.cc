@@ -60,16 +60,13 @@ absl::StatusOr<VmMemory> VmMemory::Create(const Vm& vm) {
 }
 
 absl::StatusOr<uint16_t> VmMemory::FindFreeId() {
-  const auto free =
-      std::find_if(ranges_.begin(), ranges_.end(),
-                   [](const GpaRange& range) { return range.size == 0; });
-  const auto id = static_cast<uint32_t>(free - ranges_.begin());
-  if (id >= slot_limit_) {
-    return absl::ResourceExhaustedError(
-        absl::StrCat("all ", slot_limit_, " memory slots are in use"));
+  for (uint32_t id = 0; id < slot_limit_; ++id) {
+    if (id == ranges_.size()) ranges_.push_back({});
+    if (ranges_[id].size != 0 || vm_->IsSlotClaimed(id)) continue;
+    return static_cast<uint16_t>(id);
   }
-  if (free == ranges_.end()) ranges_.push_back({});
-  return static_cast<uint16_t>(id);
+  return absl::ResourceExhaustedError(
+      absl::StrCat("all ", slot_limit_, " memory slots are in use"));
 }
 
 absl::Status VmMemory::CheckFree(const GpaRange& range) const {
@@ -115,6 +112,7 @@ absl::Status VmMemory::Remove(Gpa gpa) {
     return absl::NotFoundError(
         absl::StrCat("no memory starts at 0x", absl::Hex(gpa.value())));
   }
+  LIBVMM_RETURN_IF_ERROR(slot->Delete());
   ranges_[slot->id()] = {};
   slots_.erase(slot);
   return guest_memory_->Remove(gpa);
@@ -150,9 +148,10 @@ absl::Status VmMemory::StartDirtyTracking(DirtySource source) {
 
 absl::Status VmMemory::StopDirtyTracking() {
   if (!tracking_.has_value()) return absl::OkStatus();
+  LIBVMM_RETURN_IF_ERROR(SetLogging(false));
   tracking_.reset();
   guest_memory_->StopTrackingAllDirty();
-  return SetLogging(false);
+  return absl::OkStatus();
 }
 
 bool VmMemory::MarkDirty(const DirtyPage& page) {

@@ -45,8 +45,7 @@ class VmMemory {
     std::optional<MemorySlot::PrivateMemory> private_memory = std::nullopt;
   };
 
-  // No memory, no slots. All slots of the VM are made here from now on: ids
-  // that someone else took come back as kAlreadyExists or kInvalidArgument.
+  // No memory, no slots. Ids of MemorySlots that others make are passed over.
   static absl::StatusOr<VmMemory> Create(const Vm& vm);
 
   VmMemory(VmMemory&&) noexcept;
@@ -63,7 +62,8 @@ class VmMemory {
   }
 
   // Takes out the region that starts at `gpa`, from the guest first; kNotFound
-  // when none does. The bytes stay mapped until GuestMemory::Reclaim.
+  // when none does. The bytes stay mapped until GuestMemory::Reclaim. An error
+  // of MemorySlot::Delete leaves the region with guest and devices.
   absl::Status Remove(Gpa gpa);
 
   // Keeps slots away from a range that KVM or a device uses (see vm_setup.h;
@@ -90,7 +90,12 @@ class VmMemory {
   // From now on all memory is tracked: what vCPUs write, in the slots that KVM
   // can log (not read-only ones, not those with a guest_memfd), and what is
   // written through guest_memory(). Make the first full copy after this call.
+  // Each start takes fresh bitmaps, and each stop keeps the old ones, 32 KiB
+  // for a GiB of memory, until GuestMemory::Reclaim.
   absl::Status StartDirtyTracking(DirtySource source);
+  // When a slot's log cannot be switched off, tracking stays on and this can be
+  // called again; of slots whose log is off by then, CollectDirty tells only
+  // what was written through guest_memory().
   absl::Status StopDirtyTracking();
 
   // An entry that DirtyRing::Harvest gave, to be in the next CollectDirty.
@@ -115,7 +120,7 @@ class VmMemory {
  private:
   VmMemory(std::shared_ptr<const VmFd> vm, uint32_t slot_limit);
 
-  // The lowest free id, with an entry in ranges_.
+  // The lowest id that no slot of the VM has, with an entry in ranges_.
   absl::StatusOr<uint16_t> FindFreeId();
   absl::Status CheckFree(const GpaRange& range) const;
   absl::Status SetLogging(bool on);

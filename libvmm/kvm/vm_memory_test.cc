@@ -6,6 +6,7 @@
 #include <map>
 #include <optional>
 #include <span>
+#include <type_traits>
 #include <utility>
 #include <vector>
 
@@ -23,6 +24,8 @@ namespace {
 using ::libvmm::testing::StatusIs;
 using ::libvmm::testing::TestVm;
 using ::testing::HasSubstr;
+
+static_assert(!std::is_copy_constructible_v<VmMemory>);
 
 // Dirty words by the gpa of their slot.
 using Dirty = std::map<uint64_t, std::vector<uint64_t>>;
@@ -69,6 +72,18 @@ TEST(VmMemoryTest, RemoveTakesBothSidesAway) {
   // Its address and its slot id are free.
   ASSERT_OK(test.AddRam(Gpa(0x100000), 0x20000));
   EXPECT_EQ(test.memory().slots()[1].id(), 1);
+}
+
+TEST(VmMemoryTest, SlotIdsOfOthersArePassedOver) {
+  LIBVMM_NEEDS_KVM();
+  ASSERT_OK_AND_ASSIGN(TestVm test, TestVm::Create());
+  ASSERT_OK_AND_ASSIGN(MemoryRegion region,
+                       MemoryRegion::Anonymous({.size = 0x10000}));
+  ASSERT_OK_AND_ASSIGN(
+      MemorySlot slot,
+      MemorySlot::Create(test.vm(), region, {.id = 0, .gpa = Gpa(0)}));
+  ASSERT_OK(test.AddRam(Gpa(0x100000), 0x10000));
+  EXPECT_EQ(test.memory().slots()[0].id(), 1);
 }
 
 TEST(VmMemoryTest, SlotsAreSortedByAddress) {

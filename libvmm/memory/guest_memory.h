@@ -58,9 +58,11 @@ namespace libvmm {
 // Ownership: shares the regions. What was taken out of the map stays allocated
 //     and mapped until Reclaim() or the destructor, because an access in flight
 //     may still be using it: that is the price of wait-free readers. Each
-//     change keeps about 110 bytes for each region in the map, and a removed
-//     region keeps its pages, so a host that removes memory calls Reclaim() at
-//     a quiet moment.
+//     change keeps about 110 bytes for each region in the map, a removed region
+//     keeps its pages, and dirty tracking that was stopped keeps its bitmaps
+//     (32 KiB for a GiB of memory, again for each start). So a host that
+//     removes memory or tracks again and again calls Reclaim() at a quiet
+//     moment.
 // Errors: changes of the map return a Status naming the range; accesses never
 //     do.
 // Cost: an aligned Load or Store in a map of one region is one compare and

@@ -97,14 +97,23 @@ internal::FaultPause::~FaultPause() {
 FaultScenario& FaultScenario::Survives(std::string call,
                                        std::vector<int> errnos,
                                        std::string /*reason*/) {
-  allowances_.push_back({std::move(call), std::move(errnos), true, false});
+  allowances_.push_back(
+      {std::move(call), std::move(errnos), true, false, false});
   return *this;
 }
 
 FaultScenario& FaultScenario::MaySurvive(std::string call,
                                          std::vector<int> errnos,
                                          std::string /*reason*/) {
-  allowances_.push_back({std::move(call), std::move(errnos), false, false});
+  allowances_.push_back(
+      {std::move(call), std::move(errnos), false, false, false});
+  return *this;
+}
+
+FaultScenario& FaultScenario::Keeps(std::string call, std::vector<int> errnos,
+                                    std::string /*reason*/) {
+  allowances_.push_back(
+      {std::move(call), std::move(errnos), true, true, false});
   return *this;
 }
 
@@ -113,16 +122,17 @@ FaultScenario& FaultScenario::Reports(std::string call, std::string words) {
   return *this;
 }
 
-bool FaultScenario::MaySurviveFault(const std::string& call, int error) {
+const FaultScenario::Allowance* FaultScenario::FindAllowance(
+    const std::string& call, int error) {
   for (Allowance& allowance : allowances_) {
     if (allowance.call == call &&
         (allowance.errnos.empty() ||
          std::ranges::count(allowance.errnos, error) != 0)) {
       allowance.used = true;
-      return true;
+      return &allowance;
     }
   }
-  return false;
+  return nullptr;
 }
 
 bool FaultScenario::IsNamed(const std::string& call,
@@ -169,7 +179,7 @@ FaultReport FaultScenario::Run(absl::FunctionRef<absl::Status()> body) {
     RunOnce(body, first, outcome);
   }
 
-  const ProcessResources before = ProcessResources::Now();
+  ProcessResources before = ProcessResources::Now();
   for (int index = 0; index < report.calls; ++index) {
     const WrappedCall& call = calls[static_cast<size_t>(index)];
     for (const int error : call.errnos) {
@@ -182,27 +192,37 @@ FaultReport FaultScenario::Run(absl::FunctionRef<absl::Status()> body) {
                                             " with ", ErrnoName(error), ": ",
                                             what...));
       };
+      bool keeps = false;
       if (injector.failed() == nullptr) {
         wrong("was not made in this run");
       } else if (std::strcmp(injector.failed(), call.name) != 0) {
         wrong("was ", injector.failed(), " in this run");
       } else if (outcome.ok) {
-        if (!MaySurviveFault(call.name, error)) wrong("no error came of it");
+        const Allowance* const allowance = FindAllowance(call.name, error);
+        if (allowance == nullptr) {
+          wrong("no error came of it");
+        } else {
+          keeps = allowance->keeps;
+        }
       } else if (!IsNamed(call.name, outcome.text.data())) {
         wrong("the error does not name the call: ", outcome.text.data());
       }
       if (injector.misuse() != nullptr) {
         wrong(injector.misuse(), " of something not owned");
       }
-      if (outcome.heap_after != outcome.heap_before) {
+      if (!keeps && outcome.heap_after != outcome.heap_before) {
         wrong("the heap has ",
               outcome.heap_after.bytes - outcome.heap_before.bytes,
               " bytes more in ",
               outcome.heap_after.blocks - outcome.heap_before.blocks,
               " blocks");
       }
-      const std::string left = ProcessResources::Now().Since(before);
-      if (!left.empty()) {
+      const ProcessResources after = ProcessResources::Now();
+      const std::string left = after.Since(before);
+      if (keeps) {
+        if (left.empty()) wrong("nothing was kept");
+        before = after;
+      } else if (!left.empty()) {
         wrong("left behind: ", left);
         // What leaks once leaks every time; comparing on would only repeat it.
         return report;
@@ -211,9 +231,10 @@ FaultReport FaultScenario::Run(absl::FunctionRef<absl::Status()> body) {
   }
   for (const Allowance& allowance : allowances_) {
     if (allowance.must_be_used && !allowance.used) {
-      report.wrong.push_back(absl::StrCat("Survives(\"", allowance.call,
-                                          "\") is for nothing: no such fault "
-                                          "was survived"));
+      report.wrong.push_back(absl::StrCat(
+          allowance.keeps ? "Keeps" : "Survives", "(\"", allowance.call,
+          "\") is for nothing: no such fault "
+          "was survived"));
     }
   }
   return report;

@@ -43,8 +43,8 @@ struct FaultReport {
 //   else the function: "mmap"), or words that Reports gives for it; or
 // - OK, when Survives says that the code has a way round this fault. Its own
 //   checks of the result then tell whether the way was right.
-// And in both cases every descriptor, mapping and heap byte is back. A fault is
-// the call not being made: the kernel has changed nothing. Never failed, but
+// And in both cases every descriptor, mapping and heap byte is back, unless
+// Keeps says otherwise. A fault is the call not being made: the kernel has changed nothing. Never failed, but
 // watched, are close, munmap and timer_delete; a refusal there (a double close)
 // is wrong.
 //
@@ -72,6 +72,12 @@ class FaultScenario {
   FaultScenario& MaySurvive(std::string call, std::vector<int> errnos,
                             std::string reason);
 
+  // As Survives, and then the code keeps descriptors or mappings for ever, on
+  // purpose. Keeping nothing is wrong. Under a sanitizer only mappings with a
+  // name are seen.
+  FaultScenario& Keeps(std::string call, std::vector<int> errnos,
+                       std::string reason);
+
   // An error in which `words` stand instead of the call's name is right too.
   FaultScenario& Reports(std::string call, std::string words);
 
@@ -83,10 +89,12 @@ class FaultScenario {
     std::string call;
     std::vector<int> errnos;
     bool must_be_used;
+    bool keeps;
     bool used;
   };
 
-  bool MaySurviveFault(const std::string& call, int error);
+  // Null when no entry allows it.
+  const Allowance* FindAllowance(const std::string& call, int error);
   bool IsNamed(const std::string& call, const std::string& message) const;
 
   std::string name_;

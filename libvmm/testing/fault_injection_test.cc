@@ -45,6 +45,34 @@ TEST(FaultInjectionTest, EveryCallIsFailedInItsTurn) {
   EXPECT_THAT(report.wrong, IsEmpty());
 }
 
+TEST(FaultInjectionTest, WhatIsKeptOnPurposeMustBeKept) {
+  // A descriptor stays open when the second call fails, as long as `keep`.
+  const auto body = [](bool keep) {
+    return [keep]() -> absl::Status {
+      const int kept = ::memfd_create("kept", MFD_CLOEXEC);
+      if (kept < 0) return ErrnoStatus(errno, "memfd_create");
+      const bool failed = !MakeEventFd().ok();
+      if (!failed || !keep) ::close(kept);
+      return absl::OkStatus();
+    };
+  };
+  EXPECT_THAT(FaultScenario("keeps")
+                  .Keeps("eventfd", {}, "a test")
+                  .Run(body(true))
+                  .wrong,
+              IsEmpty());
+  EXPECT_THAT(FaultScenario("keeps nothing")
+                  .Keeps("eventfd", {}, "a test")
+                  .Run(body(false))
+                  .wrong,
+              Each(HasSubstr("nothing was kept")));
+  EXPECT_THAT(FaultScenario("keeps unasked")
+                  .Survives("eventfd", {}, "a test")
+                  .Run(body(true))
+                  .wrong,
+              Contains(HasSubstr("left behind")));
+}
+
 TEST(FaultInjectionTest, AnIgnoredFaultIsWrongUnlessDeclared) {
   const auto ignore = [] {
     MakeEventFd().IgnoreError();
