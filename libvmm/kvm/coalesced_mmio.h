@@ -71,8 +71,8 @@ class CoalescedMmio {
     ZoneOptions options_;
   };
 
-  // `vcpu` is any vCPU of the VM, lent for the call: its mapping shows the ring.
-  // kUnimplemented without KVM_CAP_COALESCED_MMIO.
+  // `vcpu` is any vCPU of the VM, lent for the call: its mapping shows the
+  // ring. kUnimplemented without KVM_CAP_COALESCED_MMIO.
   static absl::StatusOr<CoalescedMmio> Create(const Vm& vm, const Vcpu& vcpu);
 
   CoalescedMmio(CoalescedMmio&& other) noexcept;

@@ -19,8 +19,8 @@ namespace libvmm {
 // The x87 and vector state of a vCPU as an XSAVE image (Intel SDM volume 1,
 // chapter 13, standard format): a 512-byte legacy part, a 64-byte header, and
 // the extended parts that XCR0 names. The kernel moves as many bytes as
-// the vCPU needs, which with AMX is more than struct kvm_xsave has. The image is
-// as large as KVM_CAP_XSAVE2 says for the VM; the memory behind it takes all
+// the vCPU needs, which with AMX is more than struct kvm_xsave has. The image
+// is as large as KVM_CAP_XSAVE2 says for the VM; the memory behind it takes all
 // that the processor has, so that no call runs past it even when the process
 // was permitted more features after the image was made.
 //

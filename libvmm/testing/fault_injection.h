@@ -44,9 +44,9 @@ struct FaultReport {
 // - OK, when Survives says that the code has a way round this fault. Its own
 //   checks of the result then tell whether the way was right.
 // And in both cases every descriptor, mapping and heap byte is back, unless
-// Keeps says otherwise. A fault is the call not being made: the kernel has changed nothing. Never failed, but
-// watched, are close, munmap and timer_delete; a refusal there (a double close)
-// is wrong.
+// Keeps says otherwise. A fault is the call not being made: the kernel has
+// changed nothing. Never failed, but watched, are close, munmap and
+// timer_delete; a refusal there (a double close) is wrong.
 //
 // Calls are caught by the linker (--wrap) in everything linked statically:
 // libvmm and the test, not the C library's own inner calls. Only calls of the
