@@ -67,10 +67,10 @@ const Kvm& SharedKvm() {
 absl::StatusOr<Exit> RunToExit(Vcpu& vcpu) {
   for (int i = 0; i < 10; ++i) {
     LIBVMM_ASSIGN_OR_RETURN(const Exit exit, vcpu.Run());
-    if (exit.reason() != ExitReason::kInterrupted &&
-        exit.reason() != ExitReason::kRetry) {
-      return exit;
+    if (exit.reason() == ExitReason::kRetry) {
+      return absl::UnavailableError("KVM_RUN: the vCPU was parked");
     }
+    if (exit.reason() != ExitReason::kInterrupted) return exit;
   }
   return absl::InternalError("no exit in ten runs");
 }

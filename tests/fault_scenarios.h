@@ -23,8 +23,9 @@ FaultScenario KvmScenario(const char* name);
 // use, outside the faults.
 const Kvm& SharedKvm();
 
-// Runs until an exit that is neither an interruption nor a retry, at most ten
-// times: the documented answers to EINTR and EAGAIN.
+// Runs until an exit that is no interruption (EINTR), at most ten times. EAGAIN
+// is an error that names KVM_RUN: it means that INIT or SIPI has set the
+// registers, so that the guest is not the scenario's any more.
 absl::StatusOr<Exit> RunToExit(Vcpu& vcpu);
 
 // kInternal unless `condition`: for a body's own checks.
