@@ -148,13 +148,16 @@ void Vcpu::ReclaimUnusedRegisters(bool keep) {
 }
 
 LIBVMM_HOT int Vcpu::Enter() {
-  LIBVMM_DCHECK(!running_);  // two threads in one vCPU
-  running_ = true;
+#ifndef NDEBUG
+  LIBVMM_CHECK(!std::exchange(running_, true));  // two threads in one vCPU
+#endif
   run_->exit_reason = kNoExitReason;
   const int result = ::ioctl(fd_.get(), KVM_RUN, 0);
   const int error = result < 0 ? errno : 0;
   cached_ = eager_;
+#ifndef NDEBUG
   running_ = false;
+#endif
   return error;
 }
 

@@ -152,9 +152,9 @@ class Vcpu {
   uint64_t eager_ = 0;
   uint64_t cached_ = 0;
   uint64_t dirty_ = 0;
-  // Inside KVM_RUN. Always a member, so that the layout does not depend on how
-  // the including program is compiled.
-  bool running_ = false;
+  // Inside KVM_RUN; kept and checked in debug builds. Always a member, so that
+  // the layout does not depend on how the including program is compiled.
+  [[maybe_unused]] bool running_ = false;
 };
 
 }  // namespace libvmm
