@@ -21,6 +21,7 @@ namespace libvmm {
 //                     segments share a page of gva; or a segment reaches the
 //                     last page of the address space
 //
+// Thread-safety: thread-safe; `image` is only read.
 // Cost: one vector.
 absl::StatusOr<std::vector<PageMapping>> ElfMappings(const ElfImage& image,
                                                      bool user);

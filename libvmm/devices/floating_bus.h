@@ -16,6 +16,7 @@ namespace libvmm {
 //
 // Thread-safety: immutable; any number of threads, any number of buses.
 // Errors: none.
+// Cost: a fill of the bytes that are read.
 class FloatingBus final : public IoDevice {
  public:
   IoResult Read(uint64_t, std::span<std::byte> data) override {

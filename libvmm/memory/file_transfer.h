@@ -24,6 +24,9 @@ struct FilePosition {
 
 // What became of it. A value rather than a Status, because the guest chooses
 // address and size of a disk request.
+//
+// Thread-safety: immutable value.
+// Cost: only ToStatus allocates, and only for a failure.
 struct [[nodiscard]] FileTransfer {
   // Bytes moved, from the start of the range; they stay moved when it failed.
   uint64_t bytes = 0;
