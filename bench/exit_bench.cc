@@ -22,7 +22,6 @@ namespace {
 using ::libvmm::testing::RealModeGuest;
 
 constexpr TwinBench::Options kExits = {.batch = 500, .batches = 61};
-constexpr TwinBench::Options kIoctls = {.batch = 500, .batches = 61};
 constexpr uint64_t kMmioBase = 0x10000;
 
 // Counts and answers: the least a device can do.
@@ -175,7 +174,7 @@ void BenchRegisters(TwinBench& bench) {
     Vcpu& vcpu = sides.ours->vcpu();
     LIBVMM_CHECK(vcpu.FlushRegisters().ok());
     bench.Run(
-        "registers/get", kIoctls,
+        "registers/get", kExits,
         [&] {
           vcpu.DropRegisters();
           LIBVMM_CHECK(vcpu.Registers().ok());
@@ -191,7 +190,7 @@ void BenchRegisters(TwinBench& bench) {
     kvm_regs regs;
     LIBVMM_CHECK(::ioctl(sides.raw.vcpu_fd(), KVM_GET_REGS, &regs) == 0);
     bench.Run(
-        "registers/set", kIoctls,
+        "registers/set", kExits,
         [&] {
           absl::StatusOr<kvm_regs*> changed = vcpu.MutableRegisters();
           LIBVMM_CHECK(changed.ok());

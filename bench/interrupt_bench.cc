@@ -8,6 +8,7 @@
 #include <thread>
 #include <utility>
 
+#include "bench/must.h"
 #include "bench/twin.h"
 #include "libvmm/base/check.h"
 #include "libvmm/boot/long_mode.h"
@@ -23,12 +24,6 @@ using ::libvmm::testing::BootGuest;
 constexpr Gpa kCode{0x1000};
 constexpr Gpa kStack{0x2000};
 
-template <typename T>
-T Must(absl::StatusOr<T> result) {
-  LIBVMM_CHECK(result.ok());
-  return *std::move(result);
-}
-
 BootGuest SpinningUserGuest() {
   BootGuest guest = Must(BootGuest::Create());
   guest.Put(kCode, {0xeb, 0xfe});  // jmp to itself
@@ -43,10 +38,6 @@ BootGuest SpinningUserGuest() {
                               .mappings = mappings})
                    .ok());
   return guest;
-}
-
-double NsSince(Clock::time_point start) {
-  return std::chrono::duration<double, std::nano>(Clock::now() - start).count();
 }
 
 void BenchDeadline(TwinBench& bench, VcpuThread& thread, Vcpu& vcpu) {

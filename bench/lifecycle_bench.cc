@@ -8,6 +8,7 @@
 #include <cstring>
 #include <optional>
 
+#include "bench/must.h"
 #include "bench/raw_guest.h"
 #include "bench/twin.h"
 #include "libvmm/base/check.h"
@@ -26,16 +27,6 @@ using Clock = std::chrono::steady_clock;
 constexpr uint8_t kHalt = 0xf4;
 constexpr size_t kMemorySize = 64 << 20;
 constexpr TwinBench::Options kVms = {.batch = 4, .batches = 101};
-
-double NsSince(Clock::time_point start) {
-  return std::chrono::duration<double, std::nano>(Clock::now() - start).count();
-}
-
-template <typename T>
-T Must(absl::StatusOr<T> result) {
-  LIBVMM_CHECK(result.ok());
-  return *std::move(result);
-}
 
 // A guest of 64 MiB that has reached its first exit.
 struct Guest {

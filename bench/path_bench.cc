@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "absl/strings/str_cat.h"
+#include "bench/must.h"
 #include "bench/twin.h"
 #include "libvmm/base/check.h"
 #include "libvmm/devices/io_bus.h"
@@ -26,12 +27,6 @@ namespace {
 constexpr TwinBench::Options kCalls = {.batch = 20000, .batches = 101};
 constexpr uint16_t kPort = 0x60;
 constexpr uint64_t kMmio = 0xd0000000;
-
-template <typename T>
-T Must(absl::StatusOr<T> result) {
-  LIBVMM_CHECK(result.ok());
-  return *std::move(result);
-}
 
 void PortWrite(kvm_run& run) {
   run.exit_reason = KVM_EXIT_IO;

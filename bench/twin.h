@@ -14,6 +14,13 @@
 
 namespace libvmm::bench {
 
+// Nanoseconds from `start` to now, for operations that time themselves.
+inline double NsSince(std::chrono::steady_clock::time_point start) {
+  const std::chrono::duration<double, std::nano> time =
+      std::chrono::steady_clock::now() - start;
+  return time.count();
+}
+
 // Measures an operation of the library against its twin, the same work done
 // with raw system calls, in one process and interleaved, so that what the
 // machine does meanwhile hits both. A benchmark is a main function:
@@ -91,9 +98,7 @@ class TwinBench {
     if constexpr (std::is_void_v<std::invoke_result_t<Operation&>>) {
       const auto start = std::chrono::steady_clock::now();
       for (int i = 0; i < count; ++i) operation();
-      const std::chrono::duration<double, std::nano> time =
-          std::chrono::steady_clock::now() - start;
-      return time.count() / count;
+      return NsSince(start) / count;
     } else {
       double sum = 0;
       for (int i = 0; i < count; ++i) sum += static_cast<double>(operation());
