@@ -23,6 +23,20 @@ constexpr uint32_t kMostEntries = 1 << 16;
 
 const kvm_cpuid2 kEmpty = {};
 
+// Fills the entries that KVM_GET_CPUID2 is to write, so that those which it did
+// not can be told: older kernels (6.1 is one) leave the count as it was. No
+// CPUID entry is all ones.
+constexpr int kUnused = 0xff;
+
+void DropUnused(kvm_cpuid2& list) {
+  kvm_cpuid_entry2 unused;
+  std::memset(&unused, kUnused, sizeof(unused));
+  while (list.nent > 0 && std::memcmp(&list.entries[list.nent - 1], &unused,
+                                      sizeof(unused)) == 0) {
+    --list.nent;
+  }
+}
+
 size_t BlockSize(size_t entries) {
   return sizeof(kvm_cpuid2) + entries * sizeof(kvm_cpuid_entry2);
 }
@@ -56,12 +70,16 @@ absl::StatusOr<Cpuid> Cpuid::Query(int fd, IoctlRequest request,
   while (true) {
     auto list = internal::AllocateFlexBlock<kvm_cpuid2>(BlockSize(capacity));
     list->nent = capacity;
+    if (request.code == KVM_GET_CPUID2) {
+      std::memset(list->entries, kUnused, capacity * sizeof(kvm_cpuid_entry2));
+    }
     if (::ioctl(fd, request.code, list.get()) >= 0) {
       if (list->nent > capacity) {
         return absl::InternalError(
             absl::StrCat("ioctl(", request.name, ") filled ", list->nent,
                          " entries where there was room for ", capacity));
       }
+      DropUnused(*list);
       Cpuid cpuid;
       cpuid.list_ = std::move(list);
       cpuid.capacity_ = capacity;
@@ -73,7 +91,7 @@ absl::StatusOr<Cpuid> Cpuid::Query(int fd, IoctlRequest request,
           error, absl::StrCat("ioctl(", request.name, ", room for ", capacity,
                               " entries)"));
     }
-    // KVM_GET_CPUID2 reports the count it needs, the others do not.
+    // KVM_GET_CPUID2 of some kernels reports the count it needs.
     capacity = list->nent > capacity && list->nent <= kMostEntries
                    ? list->nent
                    : capacity * 2;

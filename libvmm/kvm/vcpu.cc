@@ -63,6 +63,7 @@ absl::StatusOr<Vcpu> Vcpu::Create(const Vm& vm, uint32_t id) {
   LIBVMM_ASSIGN_OR_RETURN(const int fd,
                           CallIoctl(vm.fd(), LIBVMM_IOCTL(KVM_CREATE_VCPU), id,
                                     absl::StrCat("id ", id)));
+  vm.shared_fd()->NoteVcpu();
   Vcpu vcpu(UniqueFd(fd), id, vm.shared_fd()->vcpu_mmap_size());
   vcpu.supported_ = static_cast<uint64_t>(vm.CheckExtension(KVM_CAP_SYNC_REGS));
   return vcpu;

@@ -2,6 +2,7 @@
 #ifndef LIBVMM_KVM_VM_H_
 #define LIBVMM_KVM_VM_H_
 
+#include <atomic>
 #include <cstddef>
 #include <cstdint>
 #include <memory>
@@ -37,6 +38,13 @@ class VmFd {
   // Kvm::vcpu_mmap_size of the system object that made the VM.
   [[nodiscard]] size_t vcpu_mmap_size() const { return vcpu_mmap_size_; }
 
+  // Whether a Vcpu was ever made. Some kernels take settings that must precede
+  // the first vCPU later too, and ignore them.
+  void NoteVcpu() const { has_vcpu_.store(true, std::memory_order_relaxed); }
+  [[nodiscard]] bool has_vcpu() const {
+    return has_vcpu_.load(std::memory_order_relaxed);
+  }
+
   // Makes a slot the caller's, by its number in the kernel (address space above
   // id); false when it is somebody's already. Const as the VM's state is the
   // kernel's, not this object's.
@@ -48,6 +56,7 @@ class VmFd {
  private:
   UniqueFd fd_;
   size_t vcpu_mmap_size_;
+  mutable std::atomic<bool> has_vcpu_ = false;
   mutable Mutex mutex_;
   // In ascending order.
   mutable std::vector<uint32_t> slots_ ABSL_GUARDED_BY(mutex_);

@@ -33,6 +33,10 @@ absl::Status Enable(const Vm& vm, Capability capability, uint64_t argument) {
 }  // namespace
 
 absl::Status DisableExits(const Vm& vm, uint64_t mask) {
+  if (vm.shared_fd()->has_vcpu()) {
+    return absl::InvalidArgumentError(
+        "KVM_CAP_X86_DISABLE_EXITS must be enabled before the first vCPU");
+  }
   return EnableMask(vm, LIBVMM_CAPABILITY(KVM_CAP_X86_DISABLE_EXITS), mask);
 }
 

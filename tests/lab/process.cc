@@ -56,7 +56,7 @@ std::unique_ptr<Process> Process::Start(const Job& job) {
   process->exit_ =
       UniqueFd(static_cast<int>(::syscall(SYS_pidfd_open, pid, 0)));
   process->start_ = Clock::now();
-  process->deadline_ = process->start_ + job.limit;
+  process->left_ = job.limit;
   if (!process->exit_.valid()) return nullptr;
   return process;
 }
@@ -75,7 +75,7 @@ std::string Process::ReadOutput() {
 
 void Process::TimeOut() {
   timed_out_ = true;
-  deadline_ = Clock::time_point::max();
+  left_ = Clock::duration::max();
   ::kill(-pid_, SIGKILL);
 }
 

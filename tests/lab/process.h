@@ -35,7 +35,8 @@ class Process {
   [[nodiscard]] int output_fd() const { return output_.get(); }
   // Readable when it has ended.
   [[nodiscard]] int exit_fd() const { return exit_.get(); }
-  [[nodiscard]] Clock::time_point deadline() const { return deadline_; }
+  // Takes `step` off what is left of its limit; true when nothing is.
+  bool Spend(Clock::duration step) { return (left_ -= step).count() <= 0; }
 
   // What can be read without waiting, at most 64 KiB; empty when nothing is
   // there. Closes the pipe at its end.
@@ -56,7 +57,7 @@ class Process {
   pid_t pid_ = -1;
   bool timed_out_ = false;
   Clock::time_point start_;
-  Clock::time_point deadline_;
+  Clock::duration left_{};
 };
 
 }  // namespace libvmm::lab

@@ -80,19 +80,20 @@ class Runner {
     running_.emplace(number, std::move(process));
   }
 
-  // Until something can be read, ends, or is late; then deals with it.
+  // Until something can be read or ends, a second at most; then deals with it
+  // and with those that are late. A longer second is that of a machine which
+  // stood still, and is not held against the jobs.
   void Wait() {
     std::vector<pollfd> events;
-    auto first_deadline = Process::Clock::now() + std::chrono::hours(1);
     for (const auto& [number, process] : running_) {
       events.push_back({process->output_fd(), POLLIN, 0});
       events.push_back({process->exit_fd(), POLLIN, 0});
-      first_deadline = std::min(first_deadline, process->deadline());
     }
-    const auto left = std::chrono::ceil<std::chrono::milliseconds>(
-        first_deadline - Process::Clock::now());
-    ::poll(events.data(), events.size(),
-           static_cast<int>(std::max<int64_t>(left.count(), 0)));
+    constexpr std::chrono::milliseconds kStep(1000);
+    const auto begin = Process::Clock::now();
+    ::poll(events.data(), events.size(), static_cast<int>(kStep.count()));
+    const auto step =
+        std::min<Process::Clock::duration>(Process::Clock::now() - begin, kStep);
 
     size_t at = 0;
     for (auto it = running_.begin(); it != running_.end(); at += 2) {
@@ -103,7 +104,7 @@ class Runner {
         it = running_.erase(it);
         continue;
       }
-      if (Process::Clock::now() >= process.deadline()) process.TimeOut();
+      if (process.Spend(step)) process.TimeOut();
       ++it;
     }
   }

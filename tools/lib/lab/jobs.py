@@ -9,7 +9,7 @@ import subprocess
 # Bazel's time limits by name, and how much longer a test may take in a machine
 # that is emulated.
 TIMEOUTS = {"short": 60, "moderate": 300, "long": 900, "eternal": 3600}
-SLOWER = 4
+SLOWER = 2
 # Where a job's files lie in the machine.
 WORK = "work"
 # The aspect that describes a Bazel test to the lab.

@@ -13,7 +13,7 @@ HEADER = struct.Struct("<III")
 
 # How long the machine may take to start, and to answer after a job's limit.
 START_SECONDS = 180
-GRACE_SECONDS = 60
+GRACE_SECONDS = 30
 
 
 class Lost(Exception):
@@ -87,24 +87,29 @@ def _frames(qemu, listener, limits):
     except OSError:
         raise Lost(f"QEMU ended: {qemu.stdout.read().decode()}") from None
     frames = Frames()
-    late = {None: time.monotonic() + START_SECONDS}  # job -> when it is given up
+    left = {None: START_SECONDS}  # job -> seconds until it is given up
     with stream:
         while True:
-            left = min(late.values(), default=time.monotonic() + GRACE_SECONDS)
-            left -= time.monotonic()
-            if left <= 0 or not select.select([stream], [], [], left)[0]:
+            begin = time.monotonic()
+            ready = select.select([stream], [], [], 1)[0]
+            # A longer second is that of a host which stood still.
+            step = min(time.monotonic() - begin, 1)
+            left = {job: seconds - step for job, seconds in left.items()}
+            if min(left.values(), default=1) <= 0 and not ready:
                 raise Lost("the machine does not answer any more")
+            if not ready:
+                continue
             data = stream.recv(1 << 20)
             if not data:
                 raise Lost("the machine ended by itself")
             for frame in frames.add(data):
                 kind, job, _ = frame
                 if kind == READY:
-                    del late[None]
+                    del left[None]
                 elif kind == START:
-                    late[job] = time.monotonic() + limits[job] + GRACE_SECONDS
+                    left[job] = limits[job] + GRACE_SECONDS
                 elif kind == END:
-                    del late[job]
+                    del left[job]
                 yield frame
                 if kind == DONE:
                     return
