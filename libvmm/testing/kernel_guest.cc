@@ -326,6 +326,25 @@ absl::StatusOr<uint32_t> KernelGuest::RunToPort(Vcpu& vcpu, uint16_t port) {
   return absl::InternalError(message);
 }
 
+absl::Status KernelGuest::RunUntilHalted(Vcpu& vcpu) {
+  LIBVMM_ASSIGN_OR_RETURN(VcpuThread thread, VcpuThread::Attach(kSignal));
+  // A halted vCPU sleeps inside KVM_RUN: look at it now and then.
+  constexpr absl::Duration kSlice = absl::Milliseconds(5);
+  for (absl::Duration spent; spent < kPatience; spent += kSlice) {
+    LIBVMM_ASSIGN_OR_RETURN(const Deadline slice,
+                            thread.StartDeadline({.after = kSlice}));
+    LIBVMM_ASSIGN_OR_RETURN(const Exit exit, thread.Run(vcpu));
+    if (exit.reason() != ExitReason::kDeadline) {
+      return absl::InternalError(
+          absl::StrCat(DescribeExit(exit), " instead of HLT"));
+    }
+    LIBVMM_ASSIGN_OR_RETURN(const kvm_mp_state state,
+                            GetVcpuState<kvm_mp_state>(vcpu));
+    if (state.mp_state == KVM_MP_STATE_HALTED) return absl::OkStatus();
+  }
+  return absl::DeadlineExceededError("the vCPU does not halt");
+}
+
 absl::StatusOr<KernelGuest::Trap> KernelGuest::RunToTrap(Vcpu& vcpu) {
   LIBVMM_RETURN_IF_ERROR(RunToPort(vcpu, kTrapPort).status());
   LIBVMM_ASSIGN_OR_RETURN(const kvm_regs* const regs, vcpu.Registers());

@@ -151,6 +151,8 @@ class KernelGuest {
   // Runs until the guest writes to `port` and returns what; kInternal names any
   // other exit.
   absl::StatusOr<uint32_t> RunToPort(Vcpu& vcpu, uint16_t port = kPort);
+  // Runs until the vCPU sleeps in HLT; with a controller.
+  absl::Status RunUntilHalted(Vcpu& vcpu);
   // Runs until a handler reports.
   absl::StatusOr<Trap> RunToTrap(Vcpu& vcpu);
   // The handler that has reported will return to `rip`.
