@@ -297,6 +297,9 @@ absl::StatusOr<Exit> KernelGuest::Run(Vcpu& vcpu) {
             absl::StrCat("vCPU ", vcpu.id(), " still runs, at rip 0x",
                          absl::Hex(regs->rip)));
       }
+      case ExitReason::kPio:
+        if (exit.pio().is_write && exit.pio().port == kWindowPort) continue;
+        return exit;
       default:
         return exit;
     }

@@ -66,6 +66,10 @@ class KernelGuest {
   static constexpr uint16_t kPort = 0xf4;
   // A handler with kReport writes its vector here.
   static constexpr uint16_t kTrapPort = 0xf5;
+  // Run passes over writes to this port. A guest with interrupts on makes one
+  // where pending interrupts must have come in before it goes on: a KVM that
+  // emulates may run many instructions before it looks.
+  static constexpr uint16_t kWindowPort = 0xf6;
 
   enum class Controller : uint8_t { kNone, kFull, kSplit };
 
@@ -146,7 +150,7 @@ class KernelGuest {
   [[nodiscard]] static uint64_t StackTop(const Vcpu& vcpu);
   [[nodiscard]] static uint64_t Ring0StackTop(const Vcpu& vcpu);
 
-  // Runs until the next exit that is no signal and no retry.
+  // Runs until the next exit that is no signal, no retry and not kWindowPort.
   absl::StatusOr<Exit> Run(Vcpu& vcpu);
   // Runs until the guest writes to `port` and returns what; kInternal names any
   // other exit.
