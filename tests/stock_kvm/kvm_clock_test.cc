@@ -80,9 +80,10 @@ class KvmClockTest : public ::testing::Test {
     uint64_t delta = guest_->Word(kTscAt) - info.tsc_timestamp;
     delta = info.tsc_shift < 0 ? delta >> -info.tsc_shift
                                : delta << info.tsc_shift;
-    const auto product =
-        static_cast<unsigned __int128>(delta) * info.tsc_to_system_mul;
-    return info.system_time + static_cast<uint64_t>(product >> 32);
+    // delta * mul / 2^32 without losing bits.
+    const uint64_t mul = info.tsc_to_system_mul;
+    return info.system_time + (delta >> 32) * mul +
+           ((delta & 0xffffffff) * mul >> 32);
   }
 
   uint64_t HostNanoseconds() {
