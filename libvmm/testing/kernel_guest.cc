@@ -33,7 +33,7 @@ constexpr uint64_t kStubs = 0x38000;
 
 constexpr uint64_t kStubSize = 16;
 constexpr uint64_t kIdt = 0x3a000;
-constexpr uint64_t kStacks = 0x40000;      // two of each vCPU
+constexpr uint64_t kStacks = 0x40000;  // two of each vCPU
 constexpr uint64_t kStackSize = 0x2000;
 constexpr uint64_t kTables = 0x100000;
 constexpr uint64_t kTablesSize = 0x20000;  // of each vCPU
@@ -228,8 +228,7 @@ uint64_t KernelGuest::TrapCount(uint8_t vector) const {
 absl::StatusOr<Vcpu*> KernelGuest::AddVcpu(uint32_t id) {
   LIBVMM_CHECK(id < kMaxVcpus);
   LIBVMM_ASSIGN_OR_RETURN(Vcpu vcpu, Vcpu::Create(vm(), id));
-  LIBVMM_ASSIGN_OR_RETURN(const Cpuid* const supported,
-                          kvm().SupportedCpuid());
+  LIBVMM_ASSIGN_OR_RETURN(const Cpuid* const supported, kvm().SupportedCpuid());
   Cpuid cpuid = *supported;
   cpuid.SetApicId(id);
   if (edit_cpuid_) edit_cpuid_(cpuid);
@@ -248,17 +247,16 @@ uint64_t KernelGuest::Ring0StackTop(const Vcpu& vcpu) {
 
 absl::Status KernelGuest::Start(Vcpu& vcpu, const StartOptions& options) {
   const uint64_t tables = kTables + vcpu.id() * kTablesSize;
-  LIBVMM_RETURN_IF_ERROR(
-      EnterLongMode(vcpu, memory(),
-                    {.entry = Gva(options.entry),
-                     .stack_top = Gva(StackTop(vcpu)),
-                     .privilege = options.privilege,
-                     .tables = {Gpa(tables), kTablesSize},
-                     .mappings = mappings_}));
+  LIBVMM_RETURN_IF_ERROR(EnterLongMode(vcpu, memory(),
+                                       {.entry = Gva(options.entry),
+                                        .stack_top = Gva(StackTop(vcpu)),
+                                        .privilege = options.privilege,
+                                        .tables = {Gpa(tables), kTablesSize},
+                                        .mappings = mappings_}));
   // The kernel's half of the address space, as a kernel would have it.
   const uint64_t rsp0 = kKernelHalf + Ring0StackTop(vcpu);
-  LIBVMM_CHECK(memory().Write(Gpa(tables + kRsp0),
-                              std::as_bytes(std::span(&rsp0, 1))));
+  LIBVMM_CHECK(
+      memory().Write(Gpa(tables + kRsp0), std::as_bytes(std::span(&rsp0, 1))));
   LIBVMM_ASSIGN_OR_RETURN(kvm_sregs* const sregs,
                           vcpu.MutableSpecialRegisters());
   sregs->idt.base = kKernelHalf + kIdt;

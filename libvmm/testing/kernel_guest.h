@@ -36,7 +36,7 @@ namespace libvmm::testing {
 // 2 MiB of memory at 0 are mapped at their own addresses, open to CPL 3, and
 // once more from kKernelHalf on for CPL 0 alone, where the handlers run: a KVM
 // that keeps user and kernel apart by address wants it so. The pages of local
-// APIC and IOAPIC, and a page at kHole that no memory backs, are mapped as well.
+// APIC and IOAPIC are mapped as well, and a page at kHole that has no memory.
 // GDT and selectors are those of Gdt::LongMode.
 //
 //   ASSERT_OK_AND_ASSIGN(auto guest, KernelGuest::Create({}));

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // IA32_APIC_BASE written by the guest: the register page moves, the local APIC
-// goes to x2APIC mode, or off (Intel SDM volume 3, chapters 11.4.4 and 11.12.5).
+// goes to x2APIC mode, or off (Intel SDM volume 3, chapters 11.4.4 and
+// 11.12.5).
 #include <memory>
 
 #include "gmock/gmock.h"

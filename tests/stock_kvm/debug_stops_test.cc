@@ -92,10 +92,9 @@ TEST_P(DebugStopsTest, TrapFlagOfTheGuestStaysItsOwn) {
   ASSERT_OK_AND_ASSIGN(kvm_regs* const regs, vcpu_->MutableRegisters());
   regs->rflags |= kTrapFlag;
   ASSERT_OK_AND_ASSIGN(const Exit exit, guest_->Run(*vcpu_));
-  LIBVMM_NEEDS_STOCK_KVM(
-      exit.reason() == ExitReason::kPio &&
-          exit.pio().port == KernelGuest::kTrapPort,
-      "the trap flag is not emulated");
+  LIBVMM_NEEDS_STOCK_KVM(exit.reason() == ExitReason::kPio &&
+                             exit.pio().port == KernelGuest::kTrapPort,
+                         "the trap flag is not emulated");
   EXPECT_EQ(guest_->TrapCount(1), 1u);
 }
 

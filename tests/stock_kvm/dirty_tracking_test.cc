@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 // Dirty bitmap and dirty ring under a guest that runs: what is collected while
 // it writes is, in all, exactly what it wrote.
+#include <algorithm>
 #include <atomic>
+#include <iterator>
 #include <memory>
 #include <optional>
 #include <set>
@@ -29,6 +31,7 @@ namespace {
 
 using ::libvmm::testing::EmulatesKernelMode;
 using ::libvmm::testing::KernelGuest;
+using ::testing::IsEmpty;
 using Source = VmMemory::DirtySource;
 
 // A slot of its own, so that stacks and tables are not among the pages.
@@ -37,7 +40,8 @@ constexpr uint64_t kPageCount = 4096;
 constexpr uint64_t kStep = 3;  // every third page is written
 
 // Writes the round's number to every RDI-th page of RSI bytes from RBX on,
-// reads the pages between, reports, and goes on with the next round.
+// reports, and goes on with the next round. It does not read the pages between:
+// KVM may count a page that was only read, if it maps it writable at once.
 LIBVMM_GUEST_CODE(kWritePages, 64, R"(
   shl $12, %rdi
   mov $1, %r8d
@@ -45,7 +49,6 @@ LIBVMM_GUEST_CODE(kWritePages, 64, R"(
   xor %ecx, %ecx
 1:
   mov %r8, 8(%rbx, %rcx)
-  mov 0x1000(%rbx, %rcx), %rax
   add %rdi, %rcx
   cmp %rsi, %rcx
   jb 1b
@@ -62,16 +65,28 @@ std::set<uint64_t> WrittenPages() {
   return pages;
 }
 
+// Says which pages are missing and which are too many.
+void ExpectWritten(const std::set<uint64_t>& pages) {
+  const std::set<uint64_t> written = WrittenPages();
+  std::vector<uint64_t> missing;
+  std::set_difference(written.begin(), written.end(), pages.begin(),
+                      pages.end(), std::back_inserter(missing));
+  std::vector<uint64_t> wrong;
+  std::set_difference(pages.begin(), pages.end(), written.begin(),
+                      written.end(), std::back_inserter(wrong));
+  EXPECT_THAT(missing, IsEmpty());
+  EXPECT_THAT(wrong, IsEmpty());
+}
+
 class DirtyTrackingTest : public ::testing::TestWithParam<Privilege> {
  protected:
   // `ring_entries` other than zero switches rings on.
   void Start(uint32_t ring_entries = 0) {
     LIBVMM_NEEDS_KVM();
     ASSERT_OK_AND_ASSIGN(
-        guest_,
-        KernelGuest::Create(
-            {.mappings = {IdentityMapping({Gpa(kWindow), kPageCount << 12},
-                                          {.writable = true, .user = true})}}));
+        guest_, KernelGuest::Create({.mappings = {IdentityMapping(
+                                         {Gpa(kWindow), kPageCount << 12},
+                                         {.writable = true, .user = true})}}));
     if (ring_entries != 0) {
       if (!guest_->kvm().features().has(Feature::kDirtyRing) &&
           !guest_->kvm().features().has(Feature::kDirtyRingAcquireRelease)) {
@@ -81,8 +96,8 @@ class DirtyTrackingTest : public ::testing::TestWithParam<Privilege> {
                            DirtyRings::Enable(guest_->vm(), ring_entries));
       rings_.emplace(std::move(rings));
     }
-    ASSERT_OK_AND_ASSIGN(MemoryRegion region, MemoryRegion::Anonymous(
-                                                  {.size = kPageCount << 12}));
+    ASSERT_OK_AND_ASSIGN(MemoryRegion region,
+                         MemoryRegion::Anonymous({.size = kPageCount << 12}));
     ASSERT_OK(guest_->vm_memory().Add(Gpa(kWindow), std::move(region)));
     guest_->Put(KernelGuest::kCode, kWritePages);
     ASSERT_OK_AND_ASSIGN(vcpu_, guest_->AddVcpu(0));
@@ -138,7 +153,7 @@ TEST_P(DirtyTrackingTest, BitmapIsExactRoundAfterRound) {
   if (IsSkipped() || HasFatalFailure()) return;
   ASSERT_OK(guest_->vm_memory().StartDirtyTracking(Source::kLog));
   for (int round = 0; round < 3; ++round) {
-    EXPECT_EQ(CollectWhileItRuns(), WrittenPages());
+    ExpectWritten(CollectWhileItRuns());
     std::set<uint64_t> nothing;
     Collect(nothing);
     EXPECT_TRUE(nothing.empty());
@@ -151,7 +166,7 @@ TEST_P(DirtyTrackingTest, ManualBitmapIsExactRoundAfterRound) {
   ASSERT_OK(EnableManualDirtyLog(guest_->vm(), /*initially_set=*/false));
   ASSERT_OK(guest_->vm_memory().StartDirtyTracking(Source::kManualLog));
   for (int round = 0; round < 3; ++round) {
-    EXPECT_EQ(CollectWhileItRuns(), WrittenPages());
+    ExpectWritten(CollectWhileItRuns());
   }
 }
 
@@ -214,7 +229,8 @@ TEST_P(DirtyTrackingTest, FullRingExitsAndNothingIsLost) {
     }
     harvest();
     EXPECT_GE(full, 1);
-    ASSERT_EQ(pages, WrittenPages()) << "round " << round;
+    ExpectWritten(pages);
+    if (HasFailure()) return;
   }
 }
 
@@ -231,8 +247,12 @@ TEST_P(DirtyTrackingTest, RingFullRepeatsUntilTheReset) {
   ring.Harvest([](const DirtyPage&) {});
   ASSERT_OK_AND_ASSIGN(Exit exit, guest_->Run(*vcpu_));
   EXPECT_EQ(exit.reason(), ExitReason::kDirtyRingFull);
+  ASSERT_OK_AND_ASSIGN(const kvm_regs* regs, vcpu_->Registers());
+  const uint64_t stuck_at = regs->rcx;
   ASSERT_OK(rings_->Reset());
-  ASSERT_OK(guest_->RunToPort(*vcpu_));
+  ASSERT_OK(guest_->Run(*vcpu_));
+  ASSERT_OK_AND_ASSIGN(regs, vcpu_->Registers());
+  EXPECT_GT(regs->rcx, stuck_at);
 }
 
 // While the guest runs, harvested by another thread: an entry may come late,
@@ -260,7 +280,7 @@ TEST_P(DirtyTrackingTest, RingIsHarvestedWhileTheGuestRuns) {
   thread.join();
   ASSERT_OK(end);
   harvest();
-  EXPECT_EQ(pages, WrittenPages());
+  ExpectWritten(pages);
 }
 
 }  // namespace

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // What ends HLT with an in-kernel local APIC: an interrupt, an inter-processor
-// interrupt, and for the host a kick; and that none is lost on the way into HLT.
+// interrupt, and for the host a kick; and that none is lost on the way into
+// HLT.
 #include <atomic>
 #include <chrono>
 #include <memory>

@@ -25,8 +25,8 @@ using ::libvmm::testing::KernelGuest;
 
 // linux/kvm_para.h.
 constexpr uint64_t kMapGpaRange = 12;
-constexpr int64_t kNoSuchCall = -1000;      // KVM_ENOSYS
-constexpr int64_t kNotPermitted = -1;       // KVM_EPERM
+constexpr int64_t kNoSuchCall = -1000;  // KVM_ENOSYS
+constexpr int64_t kNotPermitted = -1;   // KVM_EPERM
 
 LIBVMM_GUEST_CODE(kVmcall, 64, R"(
 1:

@@ -78,8 +78,8 @@ class KvmClockTest : public ::testing::Test {
     EXPECT_OK(guest_->RunToPort(*vcpu_));
     const TimeInfo info = Page();
     uint64_t delta = guest_->Word(kTscAt) - info.tsc_timestamp;
-    delta = info.tsc_shift < 0 ? delta >> -info.tsc_shift
-                               : delta << info.tsc_shift;
+    delta =
+        info.tsc_shift < 0 ? delta >> -info.tsc_shift : delta << info.tsc_shift;
     // delta * mul / 2^32 without losing bits.
     const uint64_t mul = info.tsc_to_system_mul;
     return info.system_time + (delta >> 32) * mul +

@@ -36,36 +36,36 @@ constexpr uint32_t kMasked = 1 << 16;
 constexpr uint64_t kRemoteIrr = 1 << 14;
 
 // The master PIC's ICW1 to ICW4 for vectors 0x30 to 0x37, and all lines masked.
-#define INITIALIZE_PIC         \
-  "mov $0x11, %al\n"           \
-  "out %al, $0x20\n"           \
-  "mov $0x30, %al\n"           \
-  "out %al, $0x21\n"           \
-  "mov $4, %al\n"              \
-  "out %al, $0x21\n"           \
-  "mov $1, %al\n"              \
-  "out %al, $0x21\n"           \
-  "mov $0xff, %al\n"           \
+#define INITIALIZE_PIC \
+  "mov $0x11, %al\n"   \
+  "out %al, $0x20\n"   \
+  "mov $0x30, %al\n"   \
+  "out %al, $0x21\n"   \
+  "mov $4, %al\n"      \
+  "out %al, $0x21\n"   \
+  "mov $1, %al\n"      \
+  "out %al, $0x21\n"   \
+  "mov $0xff, %al\n"   \
   "out %al, $0x21\n"
 
 // Channel 0 of the PIT as a rate generator at 1000 Hz (mode 2, divisor 1193).
-#define START_PIT              \
-  "mov $0x34, %al\n"           \
-  "out %al, $0x43\n"           \
-  "mov $0xa9, %al\n"           \
-  "out %al, $0x40\n"           \
-  "mov $0x04, %al\n"           \
+#define START_PIT    \
+  "mov $0x34, %al\n" \
+  "out %al, $0x43\n" \
+  "mov $0xa9, %al\n" \
+  "out %al, $0x40\n" \
+  "mov $0x04, %al\n" \
   "out %al, $0x40\n"
 
 // Writes EDI to the low half of the redirection entry of pin ESI, whose high
 // half sends it to APIC id 0.
-#define SET_REDIRECTION_ENTRY  \
-  "mov $0xfec00000, %ebp\n"    \
+#define SET_REDIRECTION_ENTRY   \
+  "mov $0xfec00000, %ebp\n"     \
   "lea 0x11(, %rsi, 2), %eax\n" \
-  "mov %eax, (%rbp)\n"         \
-  "movl $0, 0x10(%rbp)\n"      \
+  "mov %eax, (%rbp)\n"          \
+  "movl $0, 0x10(%rbp)\n"       \
   "lea 0x10(, %rsi, 2), %eax\n" \
-  "mov %eax, (%rbp)\n"         \
+  "mov %eax, (%rbp)\n"          \
   "mov %edi, 0x10(%rbp)\n"
 
 class LegacyInterruptsTest : public ::testing::Test {

@@ -59,18 +59,16 @@ class MsrExitsTest : public ::testing::Test {
 
   // 0x174 may be read, 0x175 be written, 0x176 neither.
   void Filter() {
-    ASSERT_OK(SetMsrFilter(
-        guest_->vm(), {.ranges = {{.first_msr = kSysenterCs,
-                                   .count = 3,
-                                   .writes = false,
-                                   .allowed = {0b001}}}}));
+    ASSERT_OK(SetMsrFilter(guest_->vm(), {.ranges = {{.first_msr = kSysenterCs,
+                                                      .count = 3,
+                                                      .writes = false,
+                                                      .allowed = {0b001}}}}));
   }
   void FilterWrites() {
-    ASSERT_OK(SetMsrFilter(
-        guest_->vm(), {.ranges = {{.first_msr = kSysenterCs,
-                                   .count = 3,
-                                   .reads = false,
-                                   .allowed = {0b010}}}}));
+    ASSERT_OK(SetMsrFilter(guest_->vm(), {.ranges = {{.first_msr = kSysenterCs,
+                                                      .count = 3,
+                                                      .reads = false,
+                                                      .allowed = {0b010}}}}));
   }
 
   void ExpectFault() {
@@ -161,9 +159,8 @@ TEST_F(MsrExitsTest, UnknownMsrExitsAndTakesAValue) {
   ASSERT_EQ(exit.reason(), ExitReason::kRdmsr);
   EXPECT_EQ(exit.msr().index, kNoMsr);
   // Newer kernels say "invalid" where older ones say "unknown".
-  EXPECT_THAT(exit.msr().reason,
-              ::testing::AnyOf(KVM_MSR_EXIT_REASON_UNKNOWN,
-                               KVM_MSR_EXIT_REASON_INVAL));
+  EXPECT_THAT(exit.msr().reason, ::testing::AnyOf(KVM_MSR_EXIT_REASON_UNKNOWN,
+                                                  KVM_MSR_EXIT_REASON_INVAL));
   exit.CompleteRdmsr(0x77);
   ASSERT_OK_AND_ASSIGN(const uint32_t low, guest_->RunToPort(*vcpu_));
   EXPECT_EQ(low, 0x77u);

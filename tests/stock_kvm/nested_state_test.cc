@@ -2,6 +2,8 @@
 // Saving and restoring the state of nested virtualization: what KVM refuses for
 // which vCPU, and a state that comes back. (A KVM without it at all is the
 // subject of //libvmm/kvm:nested_state_test.)
+#include "libvmm/kvm/nested_state.h"
+
 #include <cstring>
 #include <memory>
 #include <vector>
@@ -10,7 +12,6 @@
 #include "gtest/gtest.h"
 #include "libvmm/kvm/abi.h"
 #include "libvmm/kvm/cpuid.h"
-#include "libvmm/kvm/nested_state.h"
 #include "libvmm/testing/kernel_guest.h"
 #include "libvmm/testing/kvm_available.h"
 #include "libvmm/testing/status_matchers.h"
@@ -40,9 +41,8 @@ class NestedStateRefusalTest : public ::testing::Test {
                           kSvmBit);
           cpuid.ClearBits({.function = 1}, CpuidRegister::kEcx, kVmxBit);
         }}));
-    LIBVMM_NEEDS_STOCK_KVM(
-        guest_->kvm().features().has(Feature::kNestedState),
-        "no KVM_CAP_NESTED_STATE");
+    LIBVMM_NEEDS_STOCK_KVM(guest_->kvm().features().has(Feature::kNestedState),
+                           "no KVM_CAP_NESTED_STATE");
     ASSERT_OK_AND_ASSIGN(const Cpuid* const supported,
                          guest_->kvm().SupportedCpuid());
     const kvm_cpuid_entry2* const leaf =
@@ -91,7 +91,8 @@ std::vector<std::byte> With(std::vector<std::byte> bytes, Change change) {
 TEST_F(NestedStateRefusalTest, StateOutsideGuestModeComesBack) {
   Start(/*with_svm=*/true);
   if (IsSkipped() || HasFatalFailure()) return;
-  ASSERT_OK_AND_ASSIGN(kvm_sregs* const sregs, vcpu_->MutableSpecialRegisters());
+  ASSERT_OK_AND_ASSIGN(kvm_sregs* const sregs,
+                       vcpu_->MutableSpecialRegisters());
   sregs->efer |= kEferSvmEnable;
   ASSERT_OK(vcpu_->FlushRegisters());
   const std::vector<std::byte> state = Bytes();
@@ -129,7 +130,8 @@ TEST_F(NestedStateRefusalTest, GuestModeIsRefusedToAVcpuWithoutSvm) {
 TEST_F(NestedStateRefusalTest, GuestModeIsRefusedWithoutTheVmcb) {
   Start(/*with_svm=*/true);
   if (IsSkipped() || HasFatalFailure()) return;
-  ASSERT_OK_AND_ASSIGN(kvm_sregs* const sregs, vcpu_->MutableSpecialRegisters());
+  ASSERT_OK_AND_ASSIGN(kvm_sregs* const sregs,
+                       vcpu_->MutableSpecialRegisters());
   sregs->efer |= kEferSvmEnable;
   ASSERT_OK(vcpu_->FlushRegisters());
   const std::vector<std::byte> state = Bytes();

@@ -3,6 +3,8 @@
 // the vector table, string I/O, segment limits kept from protected mode, and
 // long mode; 32-bit and PAE paging (Intel SDM volume 3, chapters 4.3, 4.4, 9.8
 // and 21).
+#include "libvmm/boot/real_mode.h"
+
 #include <cstring>
 #include <memory>
 #include <vector>
@@ -10,7 +12,6 @@
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 #include "libvmm/boot/protected_mode.h"
-#include "libvmm/boot/real_mode.h"
 #include "libvmm/kvm/abi.h"
 #include "libvmm/testing/guest_code.h"
 #include "libvmm/testing/kernel_guest.h"
@@ -43,9 +44,8 @@ class RealModeTest : public ::testing::Test {
     gdt_ = sregs->gdt.base;
     gdt_limit_ = sregs->gdt.limit;
     root_ = sregs->cr3;
-    ASSERT_OK(EnterRealMode(*vcpu_, {.cs = kCodeSegment,
-                                     .ds = kDataSegment,
-                                     .sp = 0x8000}));
+    ASSERT_OK(EnterRealMode(
+        *vcpu_, {.cs = kCodeSegment, .ds = kDataSegment, .sp = 0x8000}));
   }
 
   std::unique_ptr<KernelGuest> guest_;
@@ -210,8 +210,7 @@ TEST_F(RealModeTest, LimitOfProtectedModeStaysBehindInRealMode) {
   ASSERT_OK_AND_ASSIGN(const uint32_t value, guest_->RunToPort(*vcpu_));
   EXPECT_EQ(value, 0x12345678u);
   EXPECT_EQ(guest_->Word(0x1ff000) & 0xffffffff, 0x12345678u);
-  ASSERT_OK_AND_ASSIGN(const kvm_sregs* const sregs,
-                       vcpu_->SpecialRegisters());
+  ASSERT_OK_AND_ASSIGN(const kvm_sregs* const sregs, vcpu_->SpecialRegisters());
   EXPECT_EQ(sregs->cr0 & 1, 0u);
 }
 
@@ -263,14 +262,14 @@ TEST_F(RealModeTest, GuestBringsItselfToLongMode) {
     ASSERT_OK_AND_ASSIGN(const uint32_t report, guest_->RunToPort(*vcpu_));
     EXPECT_EQ(report, mode);
   }
-  ASSERT_OK_AND_ASSIGN(const kvm_sregs* const sregs,
-                       vcpu_->SpecialRegisters());
+  ASSERT_OK_AND_ASSIGN(const kvm_sregs* const sregs, vcpu_->SpecialRegisters());
   EXPECT_EQ(sregs->efer & 0x500, 0x500u);  // LME, LMA
   EXPECT_EQ(sregs->cs.l, 1);
 }
 
 // From protected mode: CR4 is EDX, CR3 EDI, then paging on. Writes through the
-// page at 4 MiB, which the tables lead to DATA, and reports what it reads there.
+// page at 4 MiB, which the tables lead to DATA, and reports what it reads
+// there.
 LIBVMM_GUEST_CODE(kSwitchPagingOn, 32, R"(
   mov %edx, %cr4
   mov %edi, %cr3
@@ -316,8 +315,8 @@ class LegacyPagingTest : public ::testing::Test {
   }
 
   void SetHalf(uint64_t address, uint64_t value) {
-    ASSERT_TRUE(guest_->memory().Store<uint32_t>(
-        Gpa(address), static_cast<uint32_t>(value)));
+    ASSERT_TRUE(guest_->memory().Store<uint32_t>(Gpa(address),
+                                                 static_cast<uint32_t>(value)));
   }
 
   std::unique_ptr<KernelGuest> guest_;

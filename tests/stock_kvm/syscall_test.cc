@@ -31,9 +31,8 @@ constexpr uint64_t kDirectionFlag = 1 << 10;
 // The MSRs as a kernel sets them; the entry is at kCode2, which CPL 3 may
 // fetch from too, so that a KVM that stays at CPL 3 is found out.
 void SetUpSyscall(Vcpu& vcpu) {
-  ASSERT_OK(SetMsr(
-      vcpu, {kStar, uint64_t{Gdt::kUserCode32} << 48 |
-                        uint64_t{Gdt::kKernelCode64} << 32}));
+  ASSERT_OK(SetMsr(vcpu, {kStar, uint64_t{Gdt::kUserCode32} << 48 |
+                                     uint64_t{Gdt::kKernelCode64} << 32}));
   ASSERT_OK(SetMsr(vcpu, {kLstar, KernelGuest::kCode2}));
   ASSERT_OK(SetMsr(vcpu, {kFmask, kInterruptFlag | kDirectionFlag}));
   ASSERT_OK_AND_ASSIGN(kvm_sregs* const sregs, vcpu.MutableSpecialRegisters());
@@ -151,7 +150,8 @@ TEST_F(SyscallTest, AThousandCallsReachThePrivilegedHandler) {
 TEST_F(SyscallTest, IsUndefinedUntilEferEnablesIt) {
   Start(kCallOnce, kLookAround);
   if (IsSkipped() || HasFatalFailure()) return;
-  ASSERT_OK_AND_ASSIGN(kvm_sregs* const sregs, vcpu_->MutableSpecialRegisters());
+  ASSERT_OK_AND_ASSIGN(kvm_sregs* const sregs,
+                       vcpu_->MutableSpecialRegisters());
   sregs->efer &= ~kEferSyscallEnable;
   ASSERT_OK_AND_ASSIGN(const Exit exit, guest_->Run(*vcpu_));
   ASSERT_EQ(exit.reason(), ExitReason::kPio);

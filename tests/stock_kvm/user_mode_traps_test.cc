@@ -111,9 +111,10 @@ class UserModeTrapsTest : public ::testing::Test {
 class UserModeTrapTest : public UserModeTrapsTest,
                          public ::testing::WithParamInterface<Row> {};
 
-INSTANTIATE_TEST_SUITE_P(
-    All, UserModeTrapTest, ::testing::ValuesIn(kRows),
-    [](const auto& row) -> std::string { return row.param.name; });
+INSTANTIATE_TEST_SUITE_P(All, UserModeTrapTest, ::testing::ValuesIn(kRows),
+                         [](const auto& row) -> std::string {
+                           return row.param.name;
+                         });
 
 TEST_P(UserModeTrapTest, ReachesRing0WithItsFrameAndReturns) {
   const Row& row = GetParam();
@@ -137,8 +138,7 @@ TEST_P(UserModeTrapTest, ReachesRing0WithItsFrameAndReturns) {
   guest_->ReturnTo(trap, KernelGuest::kCode + row.length);
   ASSERT_OK_AND_ASSIGN(const uint32_t back, guest_->RunToPort(*vcpu_));
   EXPECT_EQ(back, 0x77u);
-  ASSERT_OK_AND_ASSIGN(const kvm_sregs* const sregs,
-                       vcpu_->SpecialRegisters());
+  ASSERT_OK_AND_ASSIGN(const kvm_sregs* const sregs, vcpu_->SpecialRegisters());
   EXPECT_EQ(sregs->cs.selector, Gdt::kUserCode64);
   EXPECT_EQ(guest_->TrapCount(static_cast<uint8_t>(row.vector)), 1u);
 }

@@ -91,8 +91,7 @@ class XsaveComponentsTest : public ::testing::Test {
     std::vector<std::byte> image(kAreaSize);
     const auto fill = [&](size_t offset, size_t size, unsigned number) {
       for (size_t i = 0; i < size; ++i) {
-        image[offset + i] =
-            static_cast<std::byte>(seed + 31 * number + 7 * i);
+        image[offset + i] = static_cast<std::byte>(seed + 31 * number + 7 * i);
       }
     };
     const uint16_t fcw = 0x37f;
