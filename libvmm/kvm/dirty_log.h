@@ -15,7 +15,9 @@ namespace libvmm {
 
 // The bitmap of pages that vCPUs dirtied in a slot with dirty logging: bit n %
 // 64 of word n / 64 is page n of the slot. What the host writes is not in it;
-// VmMemory merges the two.
+// VmMemory merges the two. A page that was only read may be in it, here and in
+// dirty rings: KVM counts a page when it maps it writable, which it does at
+// once where the host's page is.
 //
 // Thread-safety: thread-compatible with the slot; vCPUs may run.
 

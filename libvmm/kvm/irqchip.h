@@ -33,7 +33,8 @@ enum class IrqDelivery {
 // What became of an MSI (KVM_SIGNAL_MSI).
 enum class MsiDelivery {
   kDelivered,
-  kBlocked,   // the guest blocks it
+  kBlocked,   // the guest blocks it; or, as kNoTarget, nobody is there: KVM
+              // tells the two apart only when it has to look at every APIC
   kNoTarget,  // no vCPU has the destination id, or its APIC is off
 };
 
