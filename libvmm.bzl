@@ -18,11 +18,16 @@ def libvmm_cc_library(name, copts = [], **kwargs):
         **kwargs
     )
 
-def libvmm_cc_test(name, deps = [], **kwargs):
-    """A googletest binary from name.cc."""
+def libvmm_cc_test(name, deps = [], tags = [], **kwargs):
+    """A googletest binary from name.cc.
+
+    It gets the tag stock_kvm, with which it also runs in the stock-KVM lab (see
+    tests/lab), unless it has the tag no_stock_kvm.
+    """
     native.cc_test(
         name = name,
         srcs = kwargs.pop("srcs", [name + ".cc"]),
+        tags = tags + ([] if "no_stock_kvm" in tags else ["stock_kvm"]),
         linkstatic = True,
         deps = deps + [
             "//third_party:gtest",

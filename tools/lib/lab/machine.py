@@ -1,0 +1,124 @@
+"""The lab's machine: QEMU in software emulation, and the runner inside it."""
+
+import os
+import select
+import socket
+import struct
+import subprocess
+import time
+
+# As in tests/lab/frames.h.
+READY, START, OUTPUT, FILE, END, DONE = range(1, 7)
+HEADER = struct.Struct("<III")
+
+# How long the machine may take to start, and to answer after a job's limit.
+START_SECONDS = 180
+GRACE_SECONDS = 60
+
+
+class Lost(Exception):
+    """The machine ended, or stopped answering, before its list was done."""
+
+
+def command(kernel, initramfs, memory, cpus, console, extra):
+    # panic=-1 with -no-reboot: a kernel that panics ends the machine at once.
+    # The emulated TSC follows the host's clock; trusting it saves calibration.
+    return ("qemu-system-x86_64", "-accel", "tcg,thread=multi", "-cpu", "max",
+            "-smp", str(cpus), "-m", str(memory), "-no-user-config", "-nodefaults",
+            "-display", "none", "-no-reboot", "-kernel", kernel,
+            "-initrd", initramfs, "-append",
+            "console=ttyS0 quiet loglevel=4 panic=-1 oops=panic tsc=reliable "
+            "mitigations=off random.trust_cpu=on rdinit=/init",
+            "-serial", console, *extra)
+
+
+class Frames:
+    """Cuts a byte stream into (kind, job, bytes)."""
+
+    def __init__(self):
+        self._bytes = bytearray()
+
+    def add(self, data):
+        self._bytes += data
+        while len(self._bytes) >= HEADER.size:
+            kind, job, size = HEADER.unpack_from(self._bytes)
+            end = HEADER.size + size
+            if len(self._bytes) < end:
+                return
+            yield kind, job, bytes(self._bytes[HEADER.size:end])
+            del self._bytes[:end]
+
+
+def run(kernel, initramfs, limits, work, memory, cpus):
+    """Boots the machine and yields its frames up to DONE.
+
+    `limits` are the seconds that each job may take. Raises Lost, with the end of
+    the console, when the machine does not get there.
+    """
+    path = os.path.join(work, "stream")
+    console = os.path.join(work, "console")
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(path)
+        listener.listen(1)
+        qemu = subprocess.Popen(
+            command(kernel, initramfs, memory, cpus, f"file:{console}", (
+                "-device", "virtio-serial-pci",
+                "-chardev", f"socket,id=stream,path={path}",
+                "-device", "virtserialport,chardev=stream,name=lab")),
+            stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT)
+        try:
+            yield from _frames(qemu, listener, limits)
+        except Lost as lost:
+            raise Lost(f"{lost}\n{_end_of(console)}") from None
+        finally:
+            qemu.kill()
+            qemu.wait()
+            qemu.stdout.close()
+            os.unlink(path)
+
+
+def _frames(qemu, listener, limits):
+    if not select.select([listener, qemu.stdout], [], [], START_SECONDS)[0]:
+        raise Lost("QEMU does not start")
+    listener.settimeout(1)
+    try:
+        stream, _ = listener.accept()
+    except OSError:
+        raise Lost(f"QEMU ended: {qemu.stdout.read().decode()}") from None
+    frames = Frames()
+    late = {None: time.monotonic() + START_SECONDS}  # job -> when it is given up
+    with stream:
+        while True:
+            left = min(late.values(), default=time.monotonic() + GRACE_SECONDS)
+            left -= time.monotonic()
+            if left <= 0 or not select.select([stream], [], [], left)[0]:
+                raise Lost("the machine does not answer any more")
+            data = stream.recv(1 << 20)
+            if not data:
+                raise Lost("the machine ended by itself")
+            for frame in frames.add(data):
+                kind, job, _ = frame
+                if kind == READY:
+                    del late[None]
+                elif kind == START:
+                    late[job] = time.monotonic() + limits[job] + GRACE_SECONDS
+                elif kind == END:
+                    del late[job]
+                yield frame
+                if kind == DONE:
+                    return
+
+
+def _end_of(path):
+    try:
+        with open(path, errors="replace") as file:
+            lines = file.read().splitlines()[-40:]
+    except OSError:
+        lines = []
+    return "the end of its console:\n" + "\n".join("    " + line for line in lines)
+
+
+def shell(kernel, initramfs, memory, cpus):
+    """The machine's console on this terminal; returns QEMU's exit code."""
+    return subprocess.call(command(kernel, initramfs, memory, cpus, "mon:stdio", ()))

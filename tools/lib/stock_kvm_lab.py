@@ -1,0 +1,125 @@
+"""The command line of tools/stock_kvm_lab, whose comment describes it."""
+
+import argparse
+import os
+import sys
+import tempfile
+
+import count_tests
+from lab import jobs as lab_jobs
+from lab import machine, packages, report, session
+
+RUNNER = "//tests/lab:runner"
+
+
+def say(text):
+    print(f"stock_kvm_lab: {text}", file=sys.stderr, flush=True)
+
+
+def parse(arguments):
+    parser = argparse.ArgumentParser(prog="tools/stock_kvm_lab", add_help=False)
+    parser.add_argument("--shell", action="store_true")
+    parser.add_argument("--fetch", action="store_true")
+    parser.add_argument("--refresh", action="store_true")
+    parser.add_argument("--data", action="append", default=[])
+    parser.add_argument("--env", action="append", default=[])
+    parser.add_argument("--config", action="append", default=[])
+    parser.add_argument("--limit", type=int)
+    parser.add_argument("--junit")
+    parser.add_argument("--out")
+    parser.add_argument("--parallel", type=int, default=2)
+    parser.add_argument("--memory", type=int, default=3072)
+    parser.add_argument("--cpus", type=int, default=2)
+    parser.add_argument("programs", nargs="*")
+    passed_on = []
+    if "--" in arguments:
+        at = arguments.index("--")
+        arguments, passed_on = arguments[:at], arguments[at + 1:]
+    options = parser.parse_args(arguments)
+    if not (options.programs or options.shell or options.fetch or options.refresh):
+        parser.error("nothing to run; see --help")
+    return options, passed_on
+
+
+def collect(options, passed_on):
+    """The jobs of the command line, and the folder that Bazel builds into."""
+    config = [f"--config={name}" for name in options.config]
+    targets = [p for p in options.programs if p.startswith(("//", ":"))]
+    jobs = lab_jobs.from_targets(targets, config, options.limit) if targets else []
+    caller = os.environ.get("CALLER_DIR", ".")
+    jobs += [lab_jobs.from_file(os.path.join(caller, p), options.limit)
+             for p in options.programs if p not in targets]
+    for job in jobs:
+        job.arguments += passed_on
+        for setting in options.env:
+            name, separator, value = setting.partition("=")
+            if not separator:
+                raise lab_jobs.Refused(f"--env {setting}: NAME=VALUE is wanted")
+            job.environment[name] = value
+    data = {}
+    for item in options.data:
+        here, _, inside = item.partition("=")
+        here = os.path.join(caller, here)
+        if not os.path.exists(here):
+            raise lab_jobs.Refused(f"--data {item}: {here} is not there")
+        data[inside or os.path.basename(os.path.normpath(here))] = here
+    return jobs, data
+
+
+def keep(folder, results):
+    """Writes each job's output and files below `folder`."""
+    for result in results:
+        place = os.path.join(folder, result.name.strip("/").replace(":", "/"))
+        os.makedirs(place, exist_ok=True)
+        for name, content in {"output.log": bytes(result.output),
+                              **result.files}.items():
+            path = os.path.join(place, name)
+            os.makedirs(os.path.dirname(path), exist_ok=True)
+            with open(path, "wb") as file:
+                file.write(content)
+
+
+def summary(results):
+    """Skips by reason, failures, then the last line; the exit code."""
+    run = count_tests.Run("lab")
+    for result in results:
+        for case in result.cases():
+            run.add_case("in the lab:", case, "its output is above")
+    count_tests.report(run)
+    passed, failed, line = count_tests.summary([run])
+    print(line)
+    return 0 if passed > 0 and failed == 0 else 1
+
+
+def main(arguments):
+    options, passed_on = parse(arguments)
+    try:
+        folder = packages.get(say, options.refresh)
+        if not options.programs and not options.shell:
+            return 0
+        bin_folder, _ = lab_jobs.build([RUNNER], [])
+        runner = os.path.join(bin_folder, "tests", "lab", "runner")
+        jobs, data = collect(options, passed_on)
+    except (packages.Unavailable, lab_jobs.Refused) as error:
+        say(error)
+        return 2
+    if options.shell:
+        with tempfile.TemporaryDirectory(prefix="stock_kvm_lab.") as work:
+            archive = os.path.join(work, "initramfs")
+            session.build_initramfs(archive, folder, runner, jobs, 1, data, shell=True)
+            return machine.shell(os.path.join(folder, "vmlinuz"), archive,
+                                 options.memory, options.cpus)
+    sheet = report.Report(jobs)
+    session.run(folder, runner, jobs, sheet, say, data, options.parallel,
+                options.memory, options.cpus)
+    if options.junit:
+        sheet.junit().write(os.path.join(os.environ.get("CALLER_DIR", "."),
+                                         options.junit))
+    if options.out:
+        keep(os.path.join(os.environ.get("CALLER_DIR", "."), options.out),
+             sheet.results)
+    return summary(sheet.results)
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
