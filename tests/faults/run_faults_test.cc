@@ -234,6 +234,50 @@ TEST(RunFaultsTest, KickOfARunningVcpu) {
         });
 }
 
+// A vCPU whose run page is not mapped yet. It starts at the reset vector, where
+// there is no memory: any exit will do.
+struct FreshVcpu {
+  RealModeGuest guest;
+  Vcpu vcpu;
+};
+absl::StatusOr<FreshVcpu> SetUpFreshVcpu() {
+  return WithoutFaults([]() -> absl::StatusOr<FreshVcpu> {
+    LIBVMM_ASSIGN_OR_RETURN(RealModeGuest guest, OutGuest());
+    LIBVMM_ASSIGN_OR_RETURN(Vcpu vcpu, Vcpu::Create(guest.vm(), 1));
+    return FreshVcpu{std::move(guest), std::move(vcpu)};
+  });
+}
+
+TEST(RunFaultsTest, RunPageIsMappedAtTheFirstUse) {
+  LIBVMM_NEEDS_KVM();
+  Check(KvmScenario("Vcpu::Retire, first use")
+            .Survives("KVM_RUN", {EINTR, EAGAIN}, "is an exit"),
+        []() -> absl::Status {
+          LIBVMM_ASSIGN_OR_RETURN(FreshVcpu fresh, SetUpFreshVcpu());
+          return fresh.vcpu.Retire().status();
+        });
+  Check(
+      KvmScenario("VcpuThread::Run, first use")
+          .Survives("timer_settime", {}, "disarming at the end")
+          .GivesCode("timer_create", {EAGAIN},
+                     absl::StatusCode::kResourceExhausted, "RLIMIT_SIGPENDING")
+          .Survives("KVM_RUN", {EINTR, EAGAIN}, "is an exit"),
+      []() -> absl::Status {
+        LIBVMM_RETURN_IF_ERROR(WithoutFaults(
+            [] { return VcpuThread::InstallKickHandler(SIGUSR1); }));
+        LIBVMM_ASSIGN_OR_RETURN(FreshVcpu fresh, SetUpFreshVcpu());
+        LIBVMM_ASSIGN_OR_RETURN(VcpuThread thread, VcpuThread::Attach(SIGUSR1));
+        LIBVMM_ASSIGN_OR_RETURN(
+            const Deadline deadline,
+            thread.StartDeadline({.after = absl::Seconds(60)}));
+        return thread.Run(fresh.vcpu).status();
+      });
+  Check(KvmScenario("Vcpu::SyncOnExit, first use"), []() -> absl::Status {
+    LIBVMM_ASSIGN_OR_RETURN(FreshVcpu fresh, SetUpFreshVcpu());
+    return fresh.vcpu.SyncOnExit(RegisterSet::kNone);
+  });
+}
+
 TEST(RunFaultsTest, CallIoctl) {
   LIBVMM_NEEDS_KVM();
   SharedKvm();

@@ -8,16 +8,16 @@ gives its caller an error:
 - a LIBVMM_RETURN_IF_ERROR or LIBVMM_ASSIGN_OR_RETURN, whose error side returns;
 - a `return` of a Status that is an error by its text: absl::SomethingError(...),
   ErrnoStatus(...), absl::Status(...), a function of the folder whose name ends in
-  Error or starts with Explain or Refus, WithoutCapability(...);
+  Error, or Malformed, Explain or WithoutCapability, which only make errors;
 - a `return x` or `return x.status()` in the block of an `if (!y.ok())`.
 
 A tail call (`return CallIoctl(...).status();`) has no branch and does not count.
 
-Lines that are one statement count as executed when gcov counted them. A macro and a
-`return` on the line of its `if` share that line with code that always runs, so
-their branches are looked at: g++ without optimisation makes the error side the
-fall-through of the macro's first branch, and of an if's last one. What that does
-not decide counts as executed only when every branch of the line was taken.
+A `return` counts as executed when gcov counted one of its lines. A macro, and a
+`return` on the line of its `if`, share a line with code that always runs, so
+branches are looked at: g++ without optimisation makes the error side the
+fall-through of the macro's first branch, and of an if's last condition. What that
+does not decide counts as executed only when every branch of the line was taken.
 """
 
 import collections
@@ -30,11 +30,14 @@ import sys
 
 MACRO = re.compile(r"\bLIBVMM_(?:RETURN_IF_ERROR|ASSIGN_OR_RETURN)\(")
 ERROR = re.compile(r"\b(?:absl::\w+Error|absl::Status|ErrnoStatus|WithoutCapability"
-                   r"|\w*Error(?:<\w+>)?|Explain\w*|Refus\w*)\(")
+                   r"|\w*Error(?:<\w+>)?|Explain\w*|Refus\w*|Malformed)\(")
 NOT_OK = re.compile(r"!\s*\w+(?:\.\w+\(\))?\.ok\(\)")
 STATUS = re.compile(r"return\s+(?:std::move\()?\w+\)?(?:\.status\(\))?;$")
 
-Site = collections.namedtuple("Site", "path line kind text")
+Site = collections.namedtuple("Site", "path line last_line kind text")
+# Of one line in one instance of its function.
+Record = collections.namedtuple("Record", "count branches")
+Branch = collections.namedtuple("Branch", "count is_fall_through")
 
 
 def blank_comments_and_strings(text):
@@ -93,7 +96,8 @@ def sites_in(path, text):
 
     def add(position, kind):
         line = code.count("\n", 0, position) + 1
-        found.append(Site(path, line, kind, lines[line - 1].strip()))
+        last = code.count("\n", 0, statement_end(code, position)) + 1
+        found.append(Site(path, line, last, kind, lines[line - 1].strip()))
 
     for match in MACRO.finditer(code):
         add(match.start(), "macro")
@@ -113,35 +117,34 @@ def sites_in(path, text):
 
 
 def read_gcov(documents):
-    """{path: {line: [one record per function instance, summed over objects]}}."""
+    """{path: {line: [a Record per function instance and object]}}."""
     lines = {}
     for document in documents:
         for file in document["files"]:
             path = re.sub(r"^.*/(?=libvmm/)", "", file["file"])
             for line in file["lines"]:
                 records = lines.setdefault(path, {}).setdefault(line["line_number"], [])
-                records.append((line["count"], line["unexecuted_block"],
-                                [branch["count"] for branch in line["branches"]]))
+                records.append(Record(line["count"], [
+                    Branch(branch["count"], branch["fallthrough"])
+                    for branch in line["branches"]]))
     return lines
 
 
-def executed(site, records):
-    """True, False, or None when nothing was compiled of it."""
-    if not records:
-        return None
+def executed(site, lines):
+    """Whether the error branch was taken; `lines` as from read_gcov, of its file."""
+    records = [record for number in range(site.line, site.last_line + 1)
+               for record in lines.get(number, [])]
     if site.kind == "line":
-        return any(count > 0 for count, _, _ in records)
-    for _, unexecuted, counts in records:
-        if not counts:
-            continue
-        if all(counts) or not unexecuted:
+        return any(record.count > 0 for record in records)
+    for _, branches in records:
+        if branches and all(branch.count for branch in branches):
             return True
-        # The error side: see this file's comment. A macro's second pair of
-        # branches is the way out of its scope.
         if site.kind == "macro":
-            if len(counts) <= 4 and counts[0] > 0:
+            # A second pair is the way out of the macro's scope.
+            decided = len(branches) in (2, 4) and branches[0].is_fall_through
+            if decided and branches[0].count > 0:
                 return True
-        elif len(counts) >= 2 and "?" not in site.text and counts[-2] > 0:
+        elif len(branches) >= 2 and "?" not in site.text and branches[-2].count > 0:
             return True
     return False
 
@@ -167,19 +170,11 @@ def library_sources(folder):
 
 
 def report(sites, lines):
-    """The table as text, how many were executed and how many there are."""
-    rows, done, total = [], 0, 0
-    for site in sites:
-        state = executed(site, lines.get(site.path, {}).get(site.line))
-        if state is None:
-            # A template or inline function that nothing instantiates is code
-            # that no test reaches.
-            state = False
-        total += 1
-        done += state
-        rows.append(f"{'executed' if state else 'MISSING ':8}  "
-                    f"{site.path}:{site.line}: {site.text}")
-    return rows, done, total
+    """The table's rows, how many branches were executed and how many there are."""
+    states = [executed(site, lines.get(site.path, {})) for site in sites]
+    rows = [f"{'executed' if state else 'MISSING ':8}  {site.path}:{site.line}: "
+            f"{site.text}" for site, state in zip(sites, states)]
+    return rows, sum(states), len(states)
 
 
 def main(arguments):
