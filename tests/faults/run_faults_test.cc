@@ -258,6 +258,7 @@ TEST(RunFaultsTest, RunPageIsMappedAtTheFirstUse) {
         });
   Check(
       KvmScenario("VcpuThread::Run, first use")
+          .Reports("sigaction", "signal")
           .Survives("timer_settime", {}, "disarming at the end")
           .GivesCode("timer_create", {EAGAIN},
                      absl::StatusCode::kResourceExhausted, "RLIMIT_SIGPENDING")
