@@ -294,7 +294,7 @@ TEST_F(LackingFaultsTest, PermittedXsaveFeatures) {
 }
 
 TEST_F(LackingFaultsTest, NestedState) {
-  Check(Lacking("NestedState", KVM_CAP_NESTED_STATE, 4096)
+  Check(Lacking("NestedState, answered", KVM_CAP_NESTED_STATE, 4096)
             .Answers("KVM_GET_NESTED_STATE",
                      [](uintptr_t argument) {
                        auto& state =
