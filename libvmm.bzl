@@ -36,6 +36,15 @@ def libvmm_cc_test(name, deps = [], tags = [], **kwargs):
         **kwargs
     )
 
+def libvmm_cc_fault_test(name, deps = [], **kwargs):
+    """A googletest binary of FaultScenarios, which tools/fault_table runs."""
+    libvmm_cc_test(
+        name = name,
+        tags = kwargs.pop("tags", []) + ["faults"],
+        deps = deps + ["//libvmm/testing:fault_check"],
+        **kwargs
+    )
+
 def libvmm_cc_fuzz(name, deps = [], **kwargs):
     """A fuzz target from name.cc; its corpus is testdata/name/."""
     corpus = native.glob(["testdata/%s/**" % name], allow_empty = True)

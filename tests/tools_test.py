@@ -17,6 +17,7 @@ from repository import root
 sys.path.insert(0, os.path.join(root(), "tools", "lib"))
 import bench_table  # noqa: E402
 import count_tests  # noqa: E402
+import error_branches  # noqa: E402
 
 GOOGLETEST_XML = """<testsuites><testsuite name="K">
 <testcase name="Good" status="run" result="completed" classname="K"/>
@@ -113,6 +114,97 @@ class BenchTableTest(unittest.TestCase):
         self.assertEqual(json.loads(bench_table.to_json([row])), [
             {"name": "x", "ours_ns": 1.23457, "raw_ns": None, "ratio": None,
              "diff_ns": None, "p99_ns": None, "instructions": None}])
+
+
+# Each line that returns an error says what the run below makes of it.
+ERROR_BRANCHES_SOURCE = """
+namespace absl {
+struct Status {
+  bool good = true;
+  bool ok() const { return good; }
+  ~Status() {}
+};
+Status OkStatus() { return {}; }
+Status FooError(int) { return {false}; }
+}  // namespace absl
+absl::Status F(bool good) { return good ? absl::OkStatus() : absl::Status{false}; }
+#define LIBVMM_RETURN_IF_ERROR(expression)                            \\
+  do {                                                                \\
+    if (absl::Status s = (expression);                                \\
+        __builtin_expect(false || (!s.ok()), false)) {                \\
+      return s;                                                       \\
+    }                                                                 \\
+  } while (false)
+absl::Status Tried(int x) {
+  LIBVMM_RETURN_IF_ERROR(F(x != 1));  // macro, taken
+  LIBVMM_RETURN_IF_ERROR(F(x != 9));  // macro, not
+  LIBVMM_RETURN_IF_ERROR(
+      F(x != 2));  // in two lines
+  if (x == 3) return absl::FooError(x);  // one line, taken
+  if (x == 9) return absl::FooError(x);  // one line, not
+  if (x == 4) {
+    return absl::FooError(
+        x);
+  }
+  if (x == 9) {
+    return absl::FooError(x);  // not
+  }
+  absl::Status last = F(x != 5);
+  if (!last.ok()) {
+    return last;  // taken
+  }
+  // return absl::FooError(0);
+  return F(x != 6);  // a tail call is no branch
+}
+absl::Status Always() {
+  LIBVMM_RETURN_IF_ERROR(F(false));  // macro, always
+  return absl::OkStatus();
+}
+int main() {
+  for (int x = 0; x < 7; ++x) Tried(x);
+  Always();
+}
+"""
+
+
+class ErrorBranchesTest(unittest.TestCase):
+
+    def test_what_the_compiler_counts_is_read_right(self):
+        with tempfile.TemporaryDirectory() as folder:
+            objects = os.path.join(folder, "libvmm", "kvm")
+            os.makedirs(objects)
+            source = os.path.join(objects, "thing.cc")
+            with open(source, "w") as file:
+                file.write(ERROR_BRANCHES_SOURCE)
+            program = os.path.join(objects, "thing")
+            subprocess.run(["g++", "-std=c++20", "-O0", "-fno-exceptions", "--coverage",
+                            "-o", program, "libvmm/kvm/thing.cc"], cwd=folder,
+                           check=True)
+            subprocess.run([program], cwd=folder, check=True)
+            lines = error_branches.read_gcov(
+                error_branches.gcov_documents(folder, "libvmm/kvm"))
+        sites = error_branches.sites_in("libvmm/kvm/thing.cc", ERROR_BRANCHES_SOURCE)
+        first = ERROR_BRANCHES_SOURCE.count("\n", 0, ERROR_BRANCHES_SOURCE.index("Tried"))
+        sites = [site for site in sites if site.line > first]
+        states = [(site.text.split("//")[0].strip(),
+                   error_branches.executed(site, lines["libvmm/kvm/thing.cc"]))
+                  for site in sites]
+        self.assertEqual(states, [
+            ("LIBVMM_RETURN_IF_ERROR(F(x != 1));", True),
+            ("LIBVMM_RETURN_IF_ERROR(F(x != 9));", False),
+            ("LIBVMM_RETURN_IF_ERROR(", True),
+            ("if (x == 3) return absl::FooError(x);", True),
+            ("if (x == 9) return absl::FooError(x);", False),
+            ("return absl::FooError(", True),
+            ("return absl::FooError(x);", False),
+            ("return last;", True),
+            ("LIBVMM_RETURN_IF_ERROR(F(false));", True),
+        ])
+
+    def test_what_was_not_compiled_was_not_executed(self):
+        sites = error_branches.sites_in("a.cc", "return absl::FooError();\n")
+        self.assertEqual(error_branches.report(sites, {}),
+                         (["MISSING   a.cc:1: return absl::FooError();"], 0, 1))
 
 
 class ScriptsTest(unittest.TestCase):

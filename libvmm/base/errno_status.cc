@@ -3,7 +3,9 @@
 
 #include <cerrno>
 #include <cstring>
+#include <string>
 
+#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 
 namespace libvmm {
@@ -28,16 +30,24 @@ absl::StatusCode Code(int error) {
   }
 }
 
+// What a message ends with.
+std::string Ending(int error) {
+  const char* const name = ::strerrorname_np(error);
+  const char* const text = ::strerrordesc_np(error);
+  return absl::StrCat(": ", name != nullptr ? name : "errno",
+                      name != nullptr ? "" : absl::StrCat(" ", error), ": ",
+                      text != nullptr ? text : "unknown error");
+}
+
 }  // namespace
 
 absl::Status ErrnoStatus(int error, absl::string_view what) {
-  const char* const name = ::strerrorname_np(error);
-  const char* const text = ::strerrordesc_np(error);
-  return absl::Status(
-      Code(error),
-      absl::StrCat(what, ": ", name != nullptr ? name : "errno",
-                   name != nullptr ? "" : absl::StrCat(" ", error), ": ",
-                   text != nullptr ? text : "unknown error"));
+  return absl::Status(Code(error), absl::StrCat(what, Ending(error)));
+}
+
+bool IsErrno(const absl::Status& status, int error) {
+  return status.code() == Code(error) &&
+         absl::EndsWith(status.message(), Ending(error));
 }
 
 }  // namespace libvmm

@@ -24,6 +24,10 @@ namespace libvmm {
 // Cost: allocates; never on a path that a guest can drive.
 [[nodiscard]] absl::Status ErrnoStatus(int error, absl::string_view what);
 
+// True when `status` is what ErrnoStatus makes of `error`. The code alone does
+// not tell EINVAL from EFAULT and E2BIG, which are kInvalidArgument as well.
+[[nodiscard]] bool IsErrno(const absl::Status& status, int error);
+
 }  // namespace libvmm
 
 #endif  // LIBVMM_BASE_ERRNO_STATUS_H_

@@ -41,6 +41,17 @@ TEST(ErrnoStatusTest, CodesSayWhatToDoNext) {
   }
 }
 
+TEST(ErrnoStatusTest, ErrnosWithOneCodeAreToldApart) {
+  const absl::Status bad_address = ErrnoStatus(EFAULT, "call");
+  EXPECT_EQ(bad_address.code(), absl::StatusCode::kInvalidArgument);
+  EXPECT_TRUE(IsErrno(bad_address, EFAULT));
+  EXPECT_FALSE(IsErrno(bad_address, EINVAL));
+  EXPECT_FALSE(IsErrno(bad_address, E2BIG));
+  EXPECT_TRUE(IsErrno(ErrnoStatus(4095, "call"), 4095));
+  EXPECT_FALSE(IsErrno(absl::OkStatus(), EINVAL));
+  EXPECT_FALSE(IsErrno(absl::InvalidArgumentError("by hand"), EINVAL));
+}
+
 absl::StatusOr<int> Half(int value) {
   if (value % 2 != 0) return absl::InvalidArgumentError("odd");
   return value / 2;

@@ -4,6 +4,7 @@
 
 #include <cstddef>
 #include <optional>
+#include <string>
 
 #include "absl/strings/match.h"
 #include "gtest/gtest.h"
@@ -50,12 +51,13 @@ TEST(CloseOnExecTest, EveryDescriptorOfKvmHasIt) {
   }
   size_t found = 0;
   for (const auto& [fd, file] : ProcessResources::Now().descriptors) {
-    if (file != "/dev/kvm" && (!absl::StartsWith(file, "anon_inode:") ||
-                               !absl::StrContains(file, "kvm"))) {
+    const std::string& name = file.name;
+    if (name != "/dev/kvm" && (!absl::StartsWith(name, "anon_inode:") ||
+                               !absl::StrContains(name, "kvm"))) {
       continue;
     }
     ++found;
-    EXPECT_EQ(::fcntl(fd, F_GETFD), FD_CLOEXEC) << file;
+    EXPECT_EQ(::fcntl(fd, F_GETFD), FD_CLOEXEC) << name;
   }
   EXPECT_EQ(found, expected);
 }

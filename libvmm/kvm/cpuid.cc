@@ -136,7 +136,7 @@ absl::StatusOr<Cpuid> Cpuid::QueryHyperV(int kvm_or_vcpu_fd,
   absl::StatusOr<Cpuid> cpuid = Query(
       kvm_or_vcpu_fd, LIBVMM_IOCTL(KVM_GET_SUPPORTED_HV_CPUID), first_capacity);
   // The call has no argument that could be wrong: this is a KVM without it.
-  if (absl::IsInvalidArgument(cpuid.status())) {
+  if (IsErrno(cpuid.status(), EINVAL)) {
     return absl::UnimplementedError(absl::StrCat(
         "this KVM lacks KVM_CAP_SYS_HYPERV_CPUID and KVM_CAP_HYPERV_CPUID: ",
         cpuid.status().message()));

@@ -85,7 +85,7 @@ absl::Status NestedState::WriteTo(Vcpu& vcpu) const {
           .status();
   // A KVM without nesting gives the EINVAL of a bad state: reading tells them
   // apart.
-  if (absl::IsInvalidArgument(status)) {
+  if (IsErrno(status, EINVAL)) {
     NestedState unused(std::max(capacity_, sizeof(kvm_nested_state)));
     LIBVMM_RETURN_IF_ERROR(unused.ReadFrom(vcpu));
   }

@@ -32,7 +32,7 @@ absl::Status CheckSize(uint64_t id) {
 
 // EINVAL is an unknown register or a kernel without the call: the list tells.
 absl::Status Explain(Vcpu& vcpu, const absl::Status& status) {
-  if (absl::IsInvalidArgument(status) || absl::IsUnimplemented(status)) {
+  if (IsErrno(status, EINVAL) || IsErrno(status, ENOTTY)) {
     LIBVMM_RETURN_IF_ERROR(RegisterIds(vcpu).status());
   }
   return status;

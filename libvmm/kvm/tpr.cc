@@ -1,7 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "libvmm/kvm/tpr.h"
 
+#include <cerrno>
+
 #include "absl/strings/str_cat.h"
+#include "libvmm/base/errno_status.h"
 #include "libvmm/kvm/abi.h"
 #include "libvmm/kvm/vcpu_ioctl.h"
 
@@ -22,7 +25,7 @@ absl::Status SetVapicAddress(Vcpu& vcpu, Gpa gpa) {
       CallIoctl(vcpu.fd(), LIBVMM_IOCTL(KVM_SET_VAPIC_ADDR), &address,
                 absl::StrCat("gpa 0x", absl::Hex(gpa.value())))
           .status();
-  if (!absl::IsInvalidArgument(status)) return status;
+  if (!IsErrno(status, EINVAL)) return status;
   // Also the answer to an address outside every memory slot.
   return absl::FailedPreconditionError(absl::StrCat(
       "no in-kernel local APIC, or no memory there: ", status.message()));

@@ -124,7 +124,7 @@ absl::Status Vcpu::PrepareEntry() {
   if ((dirty_ & ~supported_) != 0) {
     const absl::Status flushed = FlushRegisters();
     // Refused values would be refused again by every entry to come.
-    if (absl::IsInvalidArgument(flushed)) DropRegisters();
+    if (IsErrno(flushed, EINVAL)) DropRegisters();
     LIBVMM_RETURN_IF_ERROR(flushed);
   }
   CarryTaskPriority();

@@ -1,7 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "libvmm/kvm/vcpu_ioctl.h"
 
+#include <cerrno>
+
 #include "absl/strings/str_cat.h"
+#include "libvmm/base/errno_status.h"
 #include "libvmm/base/status_macros.h"
 
 namespace libvmm::internal {
@@ -21,7 +24,8 @@ absl::StatusOr<int> WriteVcpu(Vcpu& vcpu, IoctlRequest request,
 }
 
 absl::Status WithoutCapability(absl::Status status, Capability capability) {
-  if (!absl::IsInvalidArgument(status) && !absl::IsUnimplemented(status)) {
+  if (!IsErrno(status, EINVAL) && !IsErrno(status, ENOTTY) &&
+      !IsErrno(status, EOPNOTSUPP)) {
     return status;
   }
   return absl::UnimplementedError(

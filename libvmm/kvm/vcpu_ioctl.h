@@ -27,9 +27,9 @@ absl::StatusOr<int> WriteVcpu(Vcpu& vcpu, IoctlRequest request,
                               const void* argument,
                               absl::string_view detail = {});
 
-// For a request whose arguments cannot be wrong: EINVAL and ENOTTY then mean a
-// kernel without it. Turns them into kUnimplemented with the capability's name
-// and passes every other status through.
+// For a request whose arguments cannot be wrong: EINVAL, ENOTTY and EOPNOTSUPP
+// then mean a kernel without it. Turns them into kUnimplemented with the
+// capability's name and passes every other status through.
 absl::Status WithoutCapability(absl::Status status, Capability capability);
 
 }  // namespace libvmm::internal

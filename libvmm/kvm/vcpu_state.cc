@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "libvmm/kvm/vcpu_state.h"
 
+#include <cerrno>
 #include <type_traits>
 
 #include "absl/strings/str_cat.h"
+#include "libvmm/base/errno_status.h"
 #include "libvmm/base/status_macros.h"
 #include "libvmm/kvm/abi.h"
 #include "libvmm/kvm/capability.h"
@@ -26,7 +28,7 @@ constexpr Capability kBasic = {};
 template <typename T>
 absl::Status GetError(const absl::Status& status) {
   constexpr Capability kCapability = VcpuStateCalls<T>::kCapability;
-  if (std::is_same_v<T, kvm_lapic_state> && absl::IsInvalidArgument(status)) {
+  if (std::is_same_v<T, kvm_lapic_state> && IsErrno(status, EINVAL)) {
     return absl::FailedPreconditionError(
         absl::StrCat("the VM has no in-kernel local APIC: ", status.message()));
   }
@@ -65,7 +67,7 @@ absl::Status SetVcpuState(Vcpu& vcpu, const T& state) {
   const absl::Status status =
       internal::WriteVcpu(vcpu, VcpuStateCalls<T>::kSet, &state).status();
   // EINVAL can also mean a kernel without the call: its counterpart tells.
-  if (absl::IsInvalidArgument(status)) {
+  if (IsErrno(status, EINVAL)) {
     T unused = {};
     LIBVMM_RETURN_IF_ERROR(Get(vcpu, unused));
   }

@@ -86,7 +86,9 @@ absl::Status VmMemory::CheckFree(const GpaRange& range) const {
 absl::Status VmMemory::Add(Gpa gpa, MemoryRegion region,
                            const AddOptions& options) {
   const std::optional<GpaRange> range = GpaRange::Create(gpa, region.size());
-  if (range.has_value()) LIBVMM_RETURN_IF_ERROR(CheckFree(*range));
+  if (range.has_value()) {
+    LIBVMM_RETURN_IF_ERROR(CheckFree(*range));
+  }
   LIBVMM_ASSIGN_OR_RETURN(const uint16_t id, FindFreeId());
   // Devices see the same rights as the guest.
   if (options.read_only) region = region.AsReadOnly();

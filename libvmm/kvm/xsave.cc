@@ -4,9 +4,11 @@
 #include <cpuid.h>
 
 #include <algorithm>
+#include <cerrno>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "libvmm/base/errno_status.h"
 #include "libvmm/base/status_macros.h"
 #include "libvmm/kvm/abi.h"
 #include "libvmm/kvm/capability.h"
@@ -49,7 +51,7 @@ absl::Status XsaveState::ReadFrom(Vcpu& vcpu) {
       has_xsave2_ ? LIBVMM_IOCTL(KVM_GET_XSAVE2) : LIBVMM_IOCTL(KVM_GET_XSAVE);
   const absl::Status status =
       internal::ReadVcpu(vcpu, request, image_.get()).status();
-  if (absl::IsInvalidArgument(status)) {
+  if (IsErrno(status, EINVAL)) {
     return absl::FailedPreconditionError(
         absl::StrCat("the vCPU's state is larger than ", size_,
                      " bytes: ", status.message()));

@@ -4,11 +4,14 @@
 #include "libvmm/testing/fault_injection.h"
 
 #include <sys/eventfd.h>
+#include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <unistd.h>
 
 #include <cerrno>
+#include <cstdint>
 #include <memory>
+#include <optional>
 #include <vector>
 
 #include "gmock/gmock.h"
@@ -16,6 +19,7 @@
 #include "libvmm/base/errno_status.h"
 #include "libvmm/base/event_fd.h"
 #include "libvmm/base/mapping.h"
+#include "libvmm/kvm/abi.h"
 
 namespace libvmm::testing {
 namespace {
@@ -109,13 +113,113 @@ TEST(FaultInjectionTest, AStaleDeclarationIsWrong) {
 TEST(FaultInjectionTest, AnErrorThatDoesNotNameTheCallIsWrong) {
   const auto vague = [] {
     return MakeEventFd().ok() ? absl::OkStatus()
-                              : absl::InternalError("no counter");
+                              : absl::ResourceExhaustedError("no counter");
   };
   EXPECT_THAT(FaultScenario("vague").Run(vague).wrong,
               Each(HasSubstr("does not name the call: no counter")));
   EXPECT_THAT(
       FaultScenario("vague").Reports("eventfd", "counter").Run(vague).wrong,
       IsEmpty());
+}
+
+TEST(FaultInjectionTest, AnotherCodeThanTheErrnosIsWrongUnlessDeclared) {
+  // The name of the call is there, but the code tells the caller nothing.
+  const auto vague = [] {
+    return MakeEventFd().ok() ? absl::OkStatus()
+                              : absl::UnknownError("eventfd failed");
+  };
+  const FaultReport report = FaultScenario("vague").Run(vague);
+  EXPECT_THAT(report.wrong,
+              ElementsAre(HasSubstr("UNKNOWN, not RESOURCE_EXHAUSTED"),
+                          HasSubstr("UNKNOWN"), HasSubstr("UNKNOWN")));
+  EXPECT_EQ(report.wrong_codes, 3);
+  EXPECT_EQ(report.leaks, 0);
+  EXPECT_THAT(FaultScenario("declared")
+                  .GivesCode("eventfd", {}, absl::StatusCode::kUnknown, "test")
+                  .Run(vague)
+                  .wrong,
+              IsEmpty());
+  EXPECT_THAT(FaultScenario("stale")
+                  .GivesCode("eventfd", {}, absl::StatusCode::kUnknown, "test")
+                  .Run(MakeEventFd)
+                  .wrong,
+              ElementsAre(HasSubstr("GivesCode(\"eventfd\") is for nothing")));
+}
+
+TEST(FaultInjectionTest, ErrnosAreReportedByName) {
+  EXPECT_THAT(FaultScenario("event").Run(MakeEventFd).errnos,
+              ElementsAre("EMFILE", "ENFILE", "ENOMEM"));
+}
+
+TEST(FaultInjectionTest, ADescriptorThatBecameAnotherFileIsFound) {
+  int fd = ::memfd_create("same", MFD_CLOEXEC);
+  const FaultReport report = FaultScenario("swaps").Run([&] {
+    const absl::Status status = MakeEventFd();
+    if (!status.ok()) {
+      // The number stays in use, and the name is the same.
+      ::close(fd);
+      WithoutFaults([&] { return fd = ::memfd_create("same", MFD_CLOEXEC); });
+    }
+    return status;
+  });
+  EXPECT_THAT(report.wrong, Contains(HasSubstr("is another: ")));
+  EXPECT_GE(report.leaks, 1);
+  ::close(fd);
+}
+
+TEST(FaultInjectionTest, AMappingThatMovedIsFound) {
+  // A file's, so that it is told from sanitizers' memory.
+  const int fd = ::memfd_create("moves", MFD_CLOEXEC);
+  const size_t size = PageSize();
+  ASSERT_EQ(::ftruncate(fd, static_cast<off_t>(size)), 0);
+  const auto map = [&] {
+    return ::mmap(nullptr, size, PROT_READ, MAP_SHARED, fd, 0);
+  };
+  void* place = map();
+  const FaultReport report = FaultScenario("moves").Run([&] {
+    const absl::Status status = MakeEventFd();
+    if (!status.ok()) {
+      // Mapped before the old one goes: it cannot be at the same address.
+      void* const moved = WithoutFaults(map);
+      ::munmap(place, size);
+      place = moved;
+    }
+    return status;
+  });
+  EXPECT_THAT(report.wrong, Contains(HasSubstr("memfd:moves")));
+  ::munmap(place, size);
+  ::close(fd);
+}
+
+TEST(FaultInjectionTest, AScriptedIoctlIsAnsweredAndFailedInItsTurn) {
+  constexpr unsigned long kRequest = KVM_XEN_HVM_GET_ATTR;
+  const auto ask = [] {
+    const int fd = WithoutFaults([] { return ::eventfd(0, EFD_CLOEXEC); });
+    int value = 0;
+    const int result = ::ioctl(fd, kRequest, &value);
+    const int error = errno;
+    ::close(fd);
+    if (result < 0) return ErrnoStatus(error, "KVM_XEN_HVM_GET_ATTR");
+    return result == 5 && value == 7 ? absl::OkStatus()
+                                     : absl::InternalError("another answer");
+  };
+  const auto answer = [](uintptr_t argument) -> std::optional<int> {
+    *reinterpret_cast<int*>(argument) = 7;
+    return 5;
+  };
+  const FaultReport report = FaultScenario("scripted")
+                                 .Answers("KVM_XEN_HVM_GET_ATTR", answer)
+                                 .Run(ask);
+  EXPECT_EQ(report.calls, 1);
+  EXPECT_EQ(report.faults, 4);  // ENOENT, EFAULT, EIO, ENOTTY
+  EXPECT_THAT(report.wrong, IsEmpty());
+  EXPECT_THAT(FaultScenario("unscripted").Run(ask).wrong,
+              ElementsAre(HasSubstr("without a fault")));
+  EXPECT_THAT(FaultScenario("stale")
+                  .Answers("KVM_XEN_HVM_SET_ATTR", 0)
+                  .Run(MakeEventFd)
+                  .wrong,
+              ElementsAre(HasSubstr("never asked")));
 }
 
 TEST(FaultInjectionTest, ALostDescriptorIsFound) {

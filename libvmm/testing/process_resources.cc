@@ -3,6 +3,7 @@
 
 #include <dirent.h>
 #include <malloc.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <cinttypes>
@@ -16,8 +17,33 @@
 namespace libvmm::testing {
 namespace {
 
-std::map<int, std::string> Descriptors() {
-  std::map<int, std::string> descriptors;
+// What tells one open file from another of its kind, by the number of its
+// descriptor: device, inode and, as all eventfds share an inode, their id. The
+// flags show that close-on-exec is as it was.
+std::string Identity(int folder, const char* number) {
+  struct stat status = {};
+  std::string identity;
+  if (::fstatat(folder, number, &status, 0) == 0) {
+    absl::StrAppend(&identity, " ", status.st_dev, ":", status.st_ino);
+  }
+  char path[64];
+  std::snprintf(path, sizeof path, "/proc/self/fdinfo/%.32s", number);
+  std::FILE* const file = std::fopen(path, "re");
+  if (file == nullptr) return identity;
+  char line[256];
+  while (std::fgets(line, sizeof line, file) != nullptr) {
+    line[std::strcspn(line, "\n")] = '\0';
+    if (std::strncmp(line, "flags:", 6) == 0 ||
+        std::strncmp(line, "eventfd-id:", 11) == 0) {
+      absl::StrAppend(&identity, " ", line);
+    }
+  }
+  std::fclose(file);
+  return identity;
+}
+
+std::map<int, ProcessResources::File> Descriptors() {
+  std::map<int, ProcessResources::File> descriptors;
   DIR* const folder = ::opendir("/proc/self/fd");
   if (folder == nullptr) return descriptors;
   while (const dirent* const entry = ::readdir(folder)) {
@@ -27,7 +53,8 @@ std::map<int, std::string> Descriptors() {
     char target[256];
     const ssize_t size =
         ::readlinkat(::dirfd(folder), entry->d_name, target, sizeof target);
-    descriptors[fd] = std::string(target, size > 0 ? size_t(size) : 0);
+    descriptors[fd] = {.name = std::string(target, size > 0 ? size_t(size) : 0),
+                       .identity = Identity(::dirfd(folder), entry->d_name)};
   }
   ::closedir(folder);
   return descriptors;
@@ -40,8 +67,10 @@ bool IsComparable(const char* name) {
          std::strncmp(name, "anon_inode", 10) == 0;
 }
 
-std::map<std::string, uint64_t> Mappings() {
-  std::map<std::string, uint64_t> mappings;
+using Ranges = ProcessResources::Ranges;
+
+std::map<std::string, Ranges> Mappings() {
+  std::map<std::string, Ranges> mappings;
   std::FILE* const file = std::fopen("/proc/self/maps", "re");
   if (file == nullptr) return mappings;
   char line[4352];
@@ -49,17 +78,33 @@ std::map<std::string, uint64_t> Mappings() {
     uint64_t start = 0;
     uint64_t end = 0;
     char protection[5] = "";
+    char device[16] = "";
+    uint64_t inode = 0;
     int name = 0;
-    if (std::sscanf(line, "%" SCNx64 "-%" SCNx64 " %4s %*s %*s %*s %n", &start,
-                    &end, protection, &name) < 3) {
+    if (std::sscanf(line, "%" SCNx64 "-%" SCNx64 " %4s %*s %15s %" SCNu64 " %n",
+                    &start, &end, protection, device, &inode, &name) < 5) {
       continue;
     }
     line[std::strcspn(line, "\n")] = '\0';
     if (!IsComparable(line + name)) continue;
-    mappings[absl::StrCat(protection, " ", line + name)] += end - start;
+    Ranges& ranges = mappings[absl::StrCat(protection, " ", device, " ", inode,
+                                           " ", line + name)];
+    if (!ranges.empty() && ranges.back().second == start) {
+      ranges.back().second = end;
+    } else {
+      ranges.emplace_back(start, end);
+    }
   }
   std::fclose(file);
   return mappings;
+}
+
+std::string ToString(const Ranges& ranges) {
+  std::string text;
+  for (const auto& [start, end] : ranges) {
+    absl::StrAppend(&text, " ", absl::Hex(start), "-", absl::Hex(end));
+  }
+  return text;
 }
 
 }  // namespace
@@ -70,28 +115,33 @@ ProcessResources ProcessResources::Now() {
 
 std::string ProcessResources::Since(const ProcessResources& before) const {
   std::string lines;
-  for (const auto& [fd, target] : descriptors) {
+  for (const auto& [fd, file] : descriptors) {
     const auto old = before.descriptors.find(fd);
-    if (old == before.descriptors.end() || old->second != target) {
-      absl::StrAppend(&lines, "new descriptor ", fd, ": ", target, "\n");
+    if (old == before.descriptors.end()) {
+      absl::StrAppend(&lines, "new descriptor ", fd, ": ", file.name, "\n");
+    } else if (old->second != file) {
+      absl::StrAppend(&lines, "descriptor ", fd, " is another: ", file.name,
+                      file.identity, ", was ", old->second.name,
+                      old->second.identity, "\n");
     }
   }
-  for (const auto& [fd, target] : before.descriptors) {
+  for (const auto& [fd, file] : before.descriptors) {
     if (!descriptors.contains(fd)) {
-      absl::StrAppend(&lines, "lost descriptor ", fd, ": ", target, "\n");
+      absl::StrAppend(&lines, "lost descriptor ", fd, ": ", file.name, "\n");
     }
   }
-  for (const auto& [name, bytes] : mappings) {
+  for (const auto& [name, ranges] : mappings) {
     const auto old = before.mappings.find(name);
-    const uint64_t had = old == before.mappings.end() ? 0 : old->second;
-    if (bytes != had) {
-      absl::StrAppend(&lines, "mapped ", name, ": ", bytes, " bytes, were ",
-                      had, "\n");
+    if (old == before.mappings.end()) {
+      absl::StrAppend(&lines, "mapped ", name, " at", ToString(ranges), "\n");
+    } else if (old->second != ranges) {
+      absl::StrAppend(&lines, "mapped ", name, " at", ToString(ranges),
+                      ", was at", ToString(old->second), "\n");
     }
   }
-  for (const auto& [name, bytes] : before.mappings) {
+  for (const auto& [name, ranges] : before.mappings) {
     if (!mappings.contains(name)) {
-      absl::StrAppend(&lines, "unmapped ", name, ": ", bytes, " bytes\n");
+      absl::StrAppend(&lines, "unmapped ", name, " at", ToString(ranges), "\n");
     }
   }
   return lines;

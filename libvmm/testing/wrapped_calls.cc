@@ -2,24 +2,26 @@
 #include "libvmm/testing/wrapped_calls.h"
 
 #include <fcntl.h>
+#include <poll.h>
 #include <signal.h>
 #include <sys/epoll.h>
+#include <sys/mman.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
-#include <sys/syscall.h>
 #include <sys/timerfd.h>
 #include <sys/types.h>
 #include <sys/uio.h>
 #include <time.h>
 #include <unistd.h>
 
-#include <array>
 #include <cerrno>
 #include <cstdarg>
 #include <cstddef>
-#include <iterator>
+#include <cstdint>
+#include <optional>
 #include <utility>
 
-#include "libvmm/kvm/abi.h"
+#include "libvmm/testing/call_errnos.h"
 
 namespace libvmm::testing::internal {
 namespace {
@@ -28,76 +30,6 @@ namespace {
 // initialisation, no destructor.
 constinit thread_local CallObserver* observer = nullptr;
 
-template <int... kErrnos>
-constexpr std::array<int, sizeof...(kErrnos)> kCan = {kErrnos...};
-
-struct Request {
-  unsigned long code;
-  const char* name;
-};
-constexpr Request kRequests[] = {
-#define LIBVMM_KVM_CODE(name, code) {code, #name},
-#define LIBVMM_KVM_SIZE(name, size)
-#include "libvmm/kvm/abi_rows.inc"
-#undef LIBVMM_KVM_CODE
-#undef LIBVMM_KVM_SIZE
-};
-
-// What is different from the errnos that any KVM request can give.
-constexpr std::pair<unsigned long, std::span<const int>> kRequestErrnos[] = {
-    {KVM_CHECK_EXTENSION, kCan<EINVAL>},
-    {KVM_GET_API_VERSION, kCan<ENOTTY>},
-    {KVM_GET_VCPU_MMAP_SIZE, kCan<EINVAL>},
-    {KVM_CREATE_VM, kCan<EINTR, ENOMEM, EMFILE, ENFILE, EINVAL, EBUSY>},
-    {KVM_CREATE_VCPU, kCan<EINTR, ENOMEM, EMFILE, EEXIST, EINVAL, EIO>},
-    {KVM_RUN, kCan<EINTR, EAGAIN, EFAULT, EIO, EINVAL, ENOMEM, EPERM>},
-    {KVM_GET_SUPPORTED_CPUID, kCan<E2BIG, ENOMEM, EFAULT>},
-    {KVM_GET_EMULATED_CPUID, kCan<E2BIG, ENOMEM, EFAULT>},
-    {KVM_GET_CPUID2, kCan<E2BIG, EFAULT, EIO>},
-    {KVM_SET_USER_MEMORY_REGION, kCan<EEXIST, EINVAL, ENOMEM, EIO>},
-    {KVM_IRQFD, kCan<EBUSY, EINVAL, ENOMEM, EBADF, EIO>},
-    {KVM_IOEVENTFD, kCan<EEXIST, ENOSPC, ENOMEM, EINVAL, EIO>},
-};
-constexpr auto kAnyRequest = kCan<EINVAL, ENOMEM, EINTR, ENOTTY, EIO>;
-
-WrappedCall IoctlCall(unsigned long code) {
-  WrappedCall call = {"ioctl", kAnyRequest};
-  for (const Request& request : kRequests) {
-    if (request.code == code) call.name = request.name;
-  }
-  for (const auto& [request, errnos] : kRequestErrnos) {
-    if (request == code) call.errnos = errnos;
-  }
-  return call;
-}
-
-WrappedCall FcntlCall(int command) {
-  if (command == F_ADD_SEALS) {
-    return {"F_ADD_SEALS", kCan<EPERM, EBUSY, EINVAL>};
-  }
-  return {"fcntl", kCan<EMFILE, EBADF, EINVAL>};
-}
-
-// Calls that glibc has no function for. An empty list: cannot fail.
-WrappedCall NumberedCall(long number) {
-  switch (number) {
-    case SYS_gettid:
-    case SYS_getpid:
-      return {"gettid", {}};
-    case SYS_membarrier:
-      return {"membarrier", kCan<ENOSYS, EPERM, EINVAL>};
-    case SYS_tgkill:
-      // A thread that is there gives no ESRCH.
-      return {"tgkill", kCan<EAGAIN>};
-    case SYS_mbind:
-      return {"mbind", kCan<EINVAL, ENOMEM, EPERM, EIO>};
-    case SYS_userfaultfd:
-      return {"userfaultfd", kCan<EPERM, EMFILE, ENFILE, ENOSYS>};
-    default:
-      return {"syscall", kCan<ENOSYS>};
-  }
-}
-
 // True when the call is to fail: errno is set.
 bool Refused(const WrappedCall& call) {
   if (observer == nullptr || call.errnos.empty()) return false;
@@ -105,6 +37,11 @@ bool Refused(const WrappedCall& call) {
   if (error == 0) return false;
   errno = error;
   return true;
+}
+
+std::optional<int> Answered(const WrappedCall& call, uintptr_t argument) {
+  if (observer == nullptr) return std::nullopt;
+  return observer->OnIoctl(call, argument);
 }
 
 void Misused(const char* name) {
@@ -125,12 +62,14 @@ CallObserver* ObserveCalls(CallObserver* next) {
 // The linker sends the program's calls of `open` to __wrap_open and gives the
 // name __real_open to what they would have reached. Every name here stands in
 // the linkopts of this library's build target.
+using libvmm::testing::internal::Answered;
 using libvmm::testing::internal::FcntlCall;
 using libvmm::testing::internal::IoctlCall;
 using libvmm::testing::internal::kCan;
 using libvmm::testing::internal::Misused;
 using libvmm::testing::internal::NumberedCall;
 using libvmm::testing::internal::Refused;
+using libvmm::testing::internal::WrappedCall;
 
 // A call with fixed arguments: result, name, parameters, arguments, value on
 // failure, errnos.
@@ -149,7 +88,12 @@ int __wrap_ioctl(int fd, unsigned long request, ...) {
   va_start(list, request);
   void* const argument = va_arg(list, void*);
   va_end(list);
-  if (Refused(IoctlCall(request))) return -1;
+  const WrappedCall call = IoctlCall(request);
+  if (Refused(call)) return -1;
+  if (const std::optional<int> result =
+          Answered(call, reinterpret_cast<uintptr_t>(argument))) {
+    return *result;
+  }
   return __real_ioctl(fd, request, argument);
 }
 
@@ -185,6 +129,18 @@ int __wrap_openat(int folder, const char* path, int flags, ...) {
     return -1;
   }
   return __real_openat(folder, path, flags, mode);
+}
+
+void* __real_mremap(void* start, size_t size, size_t new_size, int flags, ...);
+void* __wrap_mremap(void* start, size_t size, size_t new_size, int flags, ...) {
+  std::va_list list;
+  va_start(list, flags);
+  void* const target = va_arg(list, void*);
+  va_end(list);
+  if (Refused({"mremap", kCan<ENOMEM, EAGAIN, EFAULT, EINVAL>})) {
+    return MAP_FAILED;
+  }
+  return __real_mremap(start, size, new_size, flags, target);
 }
 
 long __real_syscall(long number, ...);
@@ -225,7 +181,7 @@ void* __real_mmap(void* start, size_t size, int protection, int flags, int fd,
 void* __wrap_mmap(void* start, size_t size, int protection, int flags, int fd,
                   off_t offset) {
   if (Refused({"mmap", kCan<ENOMEM, EAGAIN, ENODEV, EPERM>})) {
-    return reinterpret_cast<void*>(-1);
+    return MAP_FAILED;
   }
   return __real_mmap(start, size, protection, flags, fd, offset);
 }
@@ -279,5 +235,79 @@ LIBVMM_WRAP(int, timer_settime,
 LIBVMM_WRAP(int, sigaction,
             (int signal, const struct sigaction* action, struct sigaction* old),
             (signal, action, old), -1, EINVAL)
+
+LIBVMM_WRAP(int, timerfd_settime,
+            (int fd, int flags, const struct itimerspec* value,
+             struct itimerspec* old),
+            (fd, flags, value, old), -1, EINVAL)
+LIBVMM_WRAP(int, fallocate, (int fd, int mode, off_t offset, off_t size),
+            (fd, mode, offset, size), -1, ENOSPC, EOPNOTSUPP, EINTR, EFBIG, EIO)
+LIBVMM_WRAP(int, fsync, (int fd), (fd), -1, EIO, ENOSPC, EINTR, EROFS)
+LIBVMM_WRAP(int, fdatasync, (int fd), (fd), -1, EIO, ENOSPC, EINTR, EROFS)
+LIBVMM_WRAP(int, statx,
+            (int folder, const char* path, int flags, unsigned mask,
+             struct statx* result),
+            (folder, path, flags, mask, result), -1, EACCES, ENOENT, ENOMEM)
+LIBVMM_WRAP(ssize_t, splice,
+            (int from, off_t* from_offset, int to, off_t* to_offset,
+             size_t size, unsigned flags),
+            (from, from_offset, to, to_offset, size, flags), -1, EAGAIN, EINTR,
+            EINVAL, ENOMEM)
+LIBVMM_WRAP(ssize_t, copy_file_range,
+            (int from, off_t* from_offset, int to, off_t* to_offset,
+             size_t size, unsigned flags),
+            (from, from_offset, to, to_offset, size, flags), -1, EXDEV,
+            EOPNOTSUPP, EIO, ENOSPC, EFBIG, ENOMEM, EINTR)
+LIBVMM_WRAP(int, epoll_wait,
+            (int epoll, struct epoll_event* events, int count, int timeout),
+            (epoll, events, count, timeout), -1, EINTR)
+LIBVMM_WRAP(int, epoll_pwait,
+            (int epoll, struct epoll_event* events, int count, int timeout,
+             const sigset_t* mask),
+            (epoll, events, count, timeout, mask), -1, EINTR)
+LIBVMM_WRAP(int, poll, (struct pollfd * fds, nfds_t count, int timeout),
+            (fds, count, timeout), -1, EINTR, ENOMEM)
+LIBVMM_WRAP(int, socket, (int domain, int type, int protocol),
+            (domain, type, protocol), -1, EMFILE, ENFILE, ENOMEM, EACCES,
+            EAFNOSUPPORT)
+LIBVMM_WRAP(int, socketpair, (int domain, int type, int protocol, int* fds),
+            (domain, type, protocol, fds), -1, EMFILE, ENFILE, ENOMEM)
+LIBVMM_WRAP(int, bind, (int fd, const struct sockaddr* address, socklen_t size),
+            (fd, address, size), -1, EADDRINUSE, EACCES, ENOENT, ENOMEM)
+LIBVMM_WRAP(int, listen, (int fd, int backlog), (fd, backlog), -1, EADDRINUSE)
+LIBVMM_WRAP(int, accept4,
+            (int fd, struct sockaddr* address, socklen_t* size, int flags),
+            (fd, address, size, flags), -1, EAGAIN, EINTR, ECONNABORTED, EMFILE,
+            ENFILE, ENOMEM)
+LIBVMM_WRAP(int, connect,
+            (int fd, const struct sockaddr* address, socklen_t size),
+            (fd, address, size), -1, ECONNREFUSED, ENOENT, EACCES, EAGAIN,
+            EINPROGRESS, EINTR)
+LIBVMM_WRAP(ssize_t, sendmsg, (int fd, const struct msghdr* message, int flags),
+            (fd, message, flags), -1, EAGAIN, EINTR, EPIPE, ECONNRESET, ENOBUFS,
+            ENOMEM)
+LIBVMM_WRAP(ssize_t, recvmsg, (int fd, struct msghdr* message, int flags),
+            (fd, message, flags), -1, EAGAIN, EINTR, ECONNRESET, ENOMEM)
+
+// What _FORTIFY_SOURCE makes of calls with a buffer whose size the compiler
+// knows; errors still have the plain name.
+#define LIBVMM_WRAP_CHECKED(result, name, checked, parameters, arguments, ...) \
+  result __real_##checked parameters;                                          \
+  result __wrap_##checked parameters {                                         \
+    if (Refused({#name, kCan<__VA_ARGS__>})) return -1;                        \
+    return __real_##checked arguments;                                         \
+  }
+
+LIBVMM_WRAP_CHECKED(ssize_t, read, __read_chk,
+                    (int fd, void* data, size_t size, size_t room),
+                    (fd, data, size, room), EINTR, EAGAIN, EIO)
+LIBVMM_WRAP_CHECKED(ssize_t, pread, __pread_chk,
+                    (int fd, void* data, size_t size, off_t offset,
+                     size_t room),
+                    (fd, data, size, offset, room), EINTR, EAGAIN, EIO)
+LIBVMM_WRAP_CHECKED(int, poll, __poll_chk,
+                    (struct pollfd * fds, nfds_t count, int timeout,
+                     size_t room),
+                    (fds, count, timeout, room), EINTR, ENOMEM)
 
 }  // extern "C"

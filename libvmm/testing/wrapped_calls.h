@@ -5,24 +5,24 @@
 // Internal to fault_injection: the system calls that the linker has turned
 // aside (--wrap), as the harness sees them.
 
-#include <span>
+#include <cstdint>
+#include <optional>
+
+#include "libvmm/testing/call_errnos.h"
 
 namespace libvmm::testing::internal {
 
-// A call that can fail: its name as error messages have it, "KVM_" names for
-// ioctl requests that are known, and the errnos that it can plausibly give.
-struct WrappedCall {
-  const char* name = "";
-  std::span<const int> errnos;
-};
-
-// Sees this thread's calls while it is installed. Neither function may
+// Sees this thread's calls while it is installed. None of its functions may
 // allocate.
 class CallObserver {
  public:
   // The errno to fail the call with instead of making it, or zero to let it
   // pass.
   virtual int OnCall(const WrappedCall& call) = 0;
+  // What an ioctl that was let pass returns instead of being made; nullopt to
+  // make it.
+  virtual std::optional<int> OnIoctl(const WrappedCall& call,
+                                     uintptr_t argument) = 0;
   // A close or munmap, which are never failed, was refused by the kernel: the
   // program gave back what it does not own.
   virtual void OnMisuse(const char* name) = 0;

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // Every system call on the way from an image file to a started vCPU failing,
-// one at a time. Part of fault_injection_test.
+// one at a time.
 #include <sys/mman.h>
 #include <unistd.h>
 
@@ -23,8 +23,9 @@
 #include "libvmm/kvm/vcpu_cpuid.h"
 #include "libvmm/kvm/vm_memory.h"
 #include "libvmm/memory/memory_region.h"
+#include "libvmm/testing/fault_check.h"
 #include "libvmm/testing/kvm_available.h"
-#include "tests/fault_scenarios.h"
+#include "libvmm/testing/kvm_faults.h"
 
 namespace libvmm::testing {
 namespace {
@@ -51,7 +52,7 @@ absl::StatusOr<ImageOnDisk> MakeImage() {
   });
 }
 
-TEST(FaultInjectionBootTest, ImageFile) {
+TEST(BootFaultsTest, ImageFile) {
   Check(FaultScenario("ImageFile::Open").Survives("pread", {EINTR}, "resumed"),
         []() -> absl::Status {
           LIBVMM_ASSIGN_OR_RETURN(const ImageOnDisk image, MakeImage());
@@ -88,7 +89,7 @@ void EndMachine(std::optional<Machine>& machine) {
   });
 }
 
-TEST(FaultInjectionBootTest, FlatImageInRealMode) {
+TEST(BootFaultsTest, FlatImageInRealMode) {
   LIBVMM_NEEDS_KVM();
   Check(
       KvmScenario("flat image, real mode, first exit")
@@ -113,7 +114,7 @@ TEST(FaultInjectionBootTest, FlatImageInRealMode) {
       });
 }
 
-TEST(FaultInjectionBootTest, LongMode) {
+TEST(BootFaultsTest, LongMode) {
   LIBVMM_NEEDS_KVM();
   Check(
       KvmScenario("EnterLongMode, first exit")
@@ -139,7 +140,7 @@ TEST(FaultInjectionBootTest, LongMode) {
       });
 }
 
-TEST(FaultInjectionBootTest, InKernelDevice) {
+TEST(BootFaultsTest, InKernelDevice) {
   LIBVMM_NEEDS_KVM();
   absl::StatusOr<Vm> vm = Vm::Create(SharedKvm());
   ASSERT_TRUE(vm.ok());

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // Every system call that saves, restores and sets up a vCPU failing, one at a
-// time. Part of fault_injection_test.
+// time.
 #include <signal.h>
 
 #include <cerrno>
@@ -24,8 +24,9 @@
 #include "libvmm/kvm/vcpu_cpuid.h"
 #include "libvmm/kvm/vcpu_state.h"
 #include "libvmm/kvm/xsave.h"
+#include "libvmm/testing/fault_check.h"
 #include "libvmm/testing/kvm_available.h"
-#include "tests/fault_scenarios.h"
+#include "libvmm/testing/kvm_faults.h"
 
 namespace libvmm::testing {
 namespace {
@@ -48,12 +49,12 @@ absl::StatusOr<Machine> SetUpMachine(bool with_irqchip) {
   });
 }
 
-class FaultInjectionVcpuTest : public ::testing::Test {
+class VcpuFaultsTest : public ::testing::Test {
  protected:
   void SetUp() override { LIBVMM_NEEDS_KVM(); }
 };
 
-TEST_F(FaultInjectionVcpuTest, Cpuid) {
+TEST_F(VcpuFaultsTest, Cpuid) {
   Check(KvmScenario("SetCpuid, GetCpuid")
             .Survives("KVM_GET_CPUID2", {E2BIG}, "with more room")
             .Survives("KVM_GET_EMULATED_CPUID", {E2BIG}, "with more room"),
@@ -70,7 +71,7 @@ TEST_F(FaultInjectionVcpuTest, Cpuid) {
         });
 }
 
-TEST_F(FaultInjectionVcpuTest, Msrs) {
+TEST_F(VcpuFaultsTest, Msrs) {
   Check(KvmScenario("MsrList, Msrs"), []() -> absl::Status {
     LIBVMM_ASSIGN_OR_RETURN(Machine machine, SetUpMachine(false));
     LIBVMM_ASSIGN_OR_RETURN(const MsrList list,
@@ -92,16 +93,19 @@ TEST_F(FaultInjectionVcpuTest, Msrs) {
   });
 }
 
-TEST_F(FaultInjectionVcpuTest, Xsave) {
-  Check(
-      KvmScenario("XsaveState").Reports("KVM_CHECK_EXTENSION", "KVM_CAP_XSAVE"),
-      []() -> absl::Status {
-        LIBVMM_ASSIGN_OR_RETURN(Machine machine, SetUpMachine(false));
-        LIBVMM_ASSIGN_OR_RETURN(XsaveState state,
-                                XsaveState::Create(machine.vm));
-        LIBVMM_RETURN_IF_ERROR(state.ReadFrom(machine.vcpu));
-        return state.WriteTo(machine.vcpu);
-      });
+TEST_F(VcpuFaultsTest, Xsave) {
+  Check(KvmScenario("XsaveState")
+            .Reports("KVM_CHECK_EXTENSION", "KVM_CAP_XSAVE")
+            .MayGiveCode("KVM_GET_XSAVE", {EINVAL},
+                         absl::StatusCode::kFailedPrecondition,
+                         "larger than there is room for"),
+        []() -> absl::Status {
+          LIBVMM_ASSIGN_OR_RETURN(Machine machine, SetUpMachine(false));
+          LIBVMM_ASSIGN_OR_RETURN(XsaveState state,
+                                  XsaveState::Create(machine.vm));
+          LIBVMM_RETURN_IF_ERROR(state.ReadFrom(machine.vcpu));
+          return state.WriteTo(machine.vcpu);
+        });
 }
 
 template <typename T>
@@ -110,22 +114,27 @@ absl::Status SaveAndRestore(Vcpu& vcpu) {
   return SetVcpuState<T>(vcpu, state);
 }
 
-TEST_F(FaultInjectionVcpuTest, AllState) {
-  Check(KvmScenario("vCPU state, saved and restored"), []() -> absl::Status {
-    LIBVMM_ASSIGN_OR_RETURN(Machine machine, SetUpMachine(true));
-    Vcpu& vcpu = machine.vcpu;
-    LIBVMM_RETURN_IF_ERROR(SaveAndRestore<kvm_mp_state>(vcpu));
-    LIBVMM_RETURN_IF_ERROR(SaveAndRestore<kvm_sregs>(vcpu));
-    LIBVMM_RETURN_IF_ERROR(SaveAndRestore<kvm_regs>(vcpu));
-    LIBVMM_RETURN_IF_ERROR(SaveAndRestore<kvm_fpu>(vcpu));
-    LIBVMM_RETURN_IF_ERROR(SaveAndRestore<kvm_xcrs>(vcpu));
-    LIBVMM_RETURN_IF_ERROR(SaveAndRestore<kvm_debugregs>(vcpu));
-    LIBVMM_RETURN_IF_ERROR(SaveAndRestore<kvm_lapic_state>(vcpu));
-    LIBVMM_RETURN_IF_ERROR(SaveAndRestore<kvm_vcpu_events>(vcpu));
-    // A change that is held back goes in first.
-    LIBVMM_RETURN_IF_ERROR(vcpu.MutableRegisters().status());
-    return SaveAndRestore<kvm_regs>(vcpu);
-  });
+TEST_F(VcpuFaultsTest, AllState) {
+  Check(KvmScenario("vCPU state, saved and restored")
+            .GivesCode("KVM_GET_XCRS", {EINVAL},
+                       absl::StatusCode::kUnimplemented, "no KVM_CAP_XCRS")
+            .GivesCode("KVM_GET_LAPIC", {EINVAL},
+                       absl::StatusCode::kFailedPrecondition, "no local APIC"),
+        []() -> absl::Status {
+          LIBVMM_ASSIGN_OR_RETURN(Machine machine, SetUpMachine(true));
+          Vcpu& vcpu = machine.vcpu;
+          LIBVMM_RETURN_IF_ERROR(SaveAndRestore<kvm_mp_state>(vcpu));
+          LIBVMM_RETURN_IF_ERROR(SaveAndRestore<kvm_sregs>(vcpu));
+          LIBVMM_RETURN_IF_ERROR(SaveAndRestore<kvm_regs>(vcpu));
+          LIBVMM_RETURN_IF_ERROR(SaveAndRestore<kvm_fpu>(vcpu));
+          LIBVMM_RETURN_IF_ERROR(SaveAndRestore<kvm_xcrs>(vcpu));
+          LIBVMM_RETURN_IF_ERROR(SaveAndRestore<kvm_debugregs>(vcpu));
+          LIBVMM_RETURN_IF_ERROR(SaveAndRestore<kvm_lapic_state>(vcpu));
+          LIBVMM_RETURN_IF_ERROR(SaveAndRestore<kvm_vcpu_events>(vcpu));
+          // A change that is held back goes in first.
+          LIBVMM_RETURN_IF_ERROR(vcpu.MutableRegisters().status());
+          return SaveAndRestore<kvm_regs>(vcpu);
+        });
   if (SharedKvm().CheckExtension(KVM_CAP_SREGS2) == 0) return;
   Check(KvmScenario("kvm_sregs2"), []() -> absl::Status {
     LIBVMM_ASSIGN_OR_RETURN(Machine machine, SetUpMachine(false));
@@ -133,7 +142,7 @@ TEST_F(FaultInjectionVcpuTest, AllState) {
   });
 }
 
-TEST_F(FaultInjectionVcpuTest, NestedState) {
+TEST_F(VcpuFaultsTest, NestedState) {
   if (SharedKvm().CheckExtension(KVM_CAP_NESTED_STATE) == 0) {
     GTEST_SKIP() << "this KVM lacks KVM_CAP_NESTED_STATE";
   }
@@ -146,7 +155,7 @@ TEST_F(FaultInjectionVcpuTest, NestedState) {
   });
 }
 
-TEST_F(FaultInjectionVcpuTest, OneReg) {
+TEST_F(VcpuFaultsTest, OneReg) {
   if (SharedKvm().CheckExtension(KVM_CAP_ONE_REG) == 0) {
     GTEST_SKIP() << "this KVM lacks KVM_CAP_ONE_REG";
   }
@@ -160,10 +169,12 @@ TEST_F(FaultInjectionVcpuTest, OneReg) {
   });
 }
 
-TEST_F(FaultInjectionVcpuTest, Clock) {
+TEST_F(VcpuFaultsTest, Clock) {
   // Whether there are attributes is asked first; a failing question means none.
   Check(KvmScenario("vCPU clock")
             .Reports("KVM_HAS_DEVICE_ATTR", "KVM_CAP_VCPU_ATTRIBUTES")
+            .GivesCode("KVM_HAS_DEVICE_ATTR", {},
+                       absl::StatusCode::kUnimplemented, "a failing question")
             .Survives("KVM_KVMCLOCK_CTRL", {EINVAL}, "kvmclock is off"),
         []() -> absl::Status {
           LIBVMM_ASSIGN_OR_RETURN(Machine machine, SetUpMachine(false));
@@ -176,18 +187,27 @@ TEST_F(FaultInjectionVcpuTest, Clock) {
         });
 }
 
-TEST_F(FaultInjectionVcpuTest, Interrupts) {
-  Check(KvmScenario("QueueInterrupt, QueueNmi, MCE"), []() -> absl::Status {
-    LIBVMM_ASSIGN_OR_RETURN(Machine machine, SetUpMachine(false));
-    LIBVMM_RETURN_IF_ERROR(QueueInterrupt(machine.vcpu, 0x20).status());
-    LIBVMM_RETURN_IF_ERROR(QueueNmi(machine.vcpu));
-    LIBVMM_RETURN_IF_ERROR(SupportedMceCapability(SharedKvm().fd()).status());
-    return SetupMce(machine.vcpu, 1);
-  });
+TEST_F(VcpuFaultsTest, Interrupts) {
+  Check(KvmScenario("QueueInterrupt, QueueNmi, MCE")
+            .Survives("KVM_INTERRUPT", {EEXIST}, "one waits already: false")
+            .GivesCode("KVM_INTERRUPT", {ENXIO},
+                       absl::StatusCode::kFailedPrecondition,
+                       "an in-kernel controller"),
+        []() -> absl::Status {
+          LIBVMM_ASSIGN_OR_RETURN(Machine machine, SetUpMachine(false));
+          LIBVMM_RETURN_IF_ERROR(QueueInterrupt(machine.vcpu, 0x20).status());
+          LIBVMM_RETURN_IF_ERROR(QueueNmi(machine.vcpu));
+          LIBVMM_RETURN_IF_ERROR(
+              SupportedMceCapability(SharedKvm().fd()).status());
+          return SetupMce(machine.vcpu, 1);
+        });
 }
 
-TEST_F(FaultInjectionVcpuTest, Debugging) {
-  Check(KvmScenario("SetGuestDebug, Translate, TPR, mask"),
+TEST_F(VcpuFaultsTest, Debugging) {
+  Check(KvmScenario("SetGuestDebug, Translate, TPR, mask")
+            .GivesCode("KVM_SET_VAPIC_ADDR", {EINVAL},
+                       absl::StatusCode::kFailedPrecondition,
+                       "no local APIC there"),
         []() -> absl::Status {
           LIBVMM_ASSIGN_OR_RETURN(Machine machine, SetUpMachine(true));
           LIBVMM_RETURN_IF_ERROR(

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
-#ifndef TESTS_FAULT_SCENARIOS_H_
-#define TESTS_FAULT_SCENARIOS_H_
+#ifndef LIBVMM_TESTING_KVM_FAULTS_H_
+#define LIBVMM_TESTING_KVM_FAULTS_H_
 
-#include "absl/functional/function_ref.h"
-#include "absl/status/status.h"
+#include <cstdint>
+
 #include "absl/status/statusor.h"
 #include "libvmm/kvm/kvm.h"
 #include "libvmm/kvm/vcpu.h"
@@ -11,26 +11,26 @@
 
 namespace libvmm::testing {
 
-// Runs the scenario, prints its row, adds it to the totals that the program
-// ends with, and fails the test for each thing that was wrong.
-void Check(FaultScenario scenario, absl::FunctionRef<absl::Status()> body);
-
-// What almost every scenario says: an absent KVM_CAP_SYNC_REGS is made up for
-// by ioctls, a refused membarrier by full fences.
+// What almost every scenario says: a capability that cannot be asked for counts
+// as absent, a refused membarrier is made up for by full fences.
 FaultScenario KvmScenario(const char* name);
 
 // One /dev/kvm for the scenarios that are not about opening it. Opened at first
 // use, outside the faults.
 const Kvm& SharedKvm();
 
+// Answers for FaultScenario::Answers, so that what this machine's KVM lacks can
+// be tried all the same. To KVM_CHECK_EXTENSION: `value` for `capability`; the
+// kernel answers for all others.
+FaultScenario::Answer HasCapability(unsigned capability, int value);
+// To KVM_ENABLE_CAP: success for `capability`.
+FaultScenario::Answer EnablesCapability(unsigned capability);
+
 // Runs until an exit that is no interruption (EINTR), at most ten times. EAGAIN
 // is an error that names KVM_RUN: it means that INIT or SIPI has set the
 // registers, so that the guest is not the scenario's any more.
 absl::StatusOr<Exit> RunToExit(Vcpu& vcpu);
 
-// kInternal unless `condition`: for a body's own checks.
-absl::Status Expect(bool condition, const char* what);
-
 }  // namespace libvmm::testing
 
-#endif  // TESTS_FAULT_SCENARIOS_H_
+#endif  // LIBVMM_TESTING_KVM_FAULTS_H_
