@@ -393,6 +393,8 @@ absl::Status GuestVcpu::CheckRest() {
     return Mismatch("the words of the log", last_logged_, done);
   }
   const uint64_t events = surroundings_.doorbell.Events();
+  surroundings_.counts.doorbell_events.fetch_add(events - doorbell_events_);
+  doorbell_events_ = events;
   const uint64_t rings = static_cast<uint64_t>(doorbell_base_ + done);
   if (doorbell_exits_ + events != rings) {
     return Mismatch("the doorbell's rings", doorbell_exits_ + events, rings);

@@ -179,8 +179,10 @@ class GuestVcpu {
 
   GuestModel model_;
   absl::Status channel_status_;
-  // Rings of the doorbell that came as exits; all rings less iterations done.
+  // Rings of the doorbell that came as exits, and as events when last looked
+  // at; all rings less iterations done.
   uint64_t doorbell_exits_ = 0;
+  uint64_t doorbell_events_ = 0;
   int64_t doorbell_base_ = 0;
   uint32_t last_logged_ = 0;
   // Interrupts that the guest may have had: its count at some moment, the

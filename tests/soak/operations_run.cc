@@ -68,6 +68,23 @@ absl::Status SpinUntilKicked(Worker& worker, GuestVcpu& vcpu) {
   return vcpu.SetSpin(false);
 }
 
+// Gets a vCPU out of HLT. It may stand before the instruction as well, past the
+// guest's last look at its page, so one exit must show that it runs again.
+absl::Status EndHalt(Worker& worker, GuestVcpu& vcpu) {
+  for (absl::Duration after = absl::Milliseconds(1);; after *= 2) {
+    LIBVMM_RETURN_IF_ERROR(vcpu.EndHalt());
+    LIBVMM_ASSIGN_OR_RETURN(const Deadline deadline,
+                            worker.thread.StartDeadline({.after = after}));
+    ExitReason reason{};
+    do {
+      LIBVMM_ASSIGN_OR_RETURN(reason, vcpu.RunOnce(worker.thread));
+      if (reason == ExitReason::kPio || reason == ExitReason::kMmio) {
+        return absl::OkStatus();
+      }
+    } while (reason != ExitReason::kDeadline);
+  }
+}
+
 // Without an in-kernel controller HLT is an exit. With one the vCPU sleeps in
 // the kernel, but only until an interrupt.
 absl::Status Halt(Worker& worker, Machine& machine, GuestVcpu& vcpu,
@@ -77,7 +94,7 @@ absl::Status Halt(Worker& worker, Machine& machine, GuestVcpu& vcpu,
     LIBVMM_RETURN_IF_ERROR(
         RunToDeadline(worker, vcpu, {.after = after}).status());
     LIBVMM_RETURN_IF_ERROR(vcpu.SetHalt(false));
-    return vcpu.EndHalt();
+    return EndHalt(worker, vcpu);
   }
   for (ExitReason reason{}; reason != ExitReason::kHalt;) {
     LIBVMM_ASSIGN_OR_RETURN(reason, vcpu.RunOnce(worker.thread));

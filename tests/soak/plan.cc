@@ -7,6 +7,9 @@
 namespace libvmm::soak {
 namespace {
 
+// Each thread begins with making so many VMs, so that there are some.
+constexpr uint64_t kFirstVms = 2;
+
 struct Row {
   absl::string_view name;
   // How often, out of the sum of all rows.
@@ -14,7 +17,7 @@ struct Row {
 };
 
 constexpr std::array<Row, kOperationKindCount> kRows = {{
-    {"create_vm", 4},
+    {"create_vm", 5},
     {"destroy_vm", 2},
     {"run", 24},
     {"run_for_exits", 5},
@@ -66,6 +69,11 @@ Operation PlanOperation(const PlanOptions& options, uint32_t thread,
   while (pick >= kRows[kind].weight) pick -= kRows[kind++].weight;
   operation.kind = static_cast<OperationKind>(kind);
   operation.cell = random.Below(options.cells);
+  if (step < kFirstVms) {
+    operation.kind = OperationKind::kCreateVm;
+    operation.cell =
+        static_cast<uint32_t>((thread * kFirstVms + step) % options.cells);
+  }
   operation.vcpu = random.Below(2);
   operation.shelf = random.Below(options.shelves);
   for (uint32_t& word : operation.words) {
