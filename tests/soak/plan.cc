@@ -17,8 +17,8 @@ struct Row {
 };
 
 constexpr std::array<Row, kOperationKindCount> kRows = {{
-    {"create_vm", 5},
-    {"destroy_vm", 2},
+    {"create_vm", 3},
+    {"destroy_vm", 1},
     {"run", 24},
     {"run_for_exits", 5},
     {"spin", 3},
