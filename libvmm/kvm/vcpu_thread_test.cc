@@ -137,9 +137,8 @@ TEST_F(VcpuThreadTest, TheShortestDeadlineIsNotLost) {
                                             }));
   ASSERT_OK_AND_ASSIGN(VcpuThread thread, VcpuThread::Attach(kSignal));
   for (int round = 0; round < 20; ++round) {
-    ASSERT_OK_AND_ASSIGN(
-        Deadline deadline,
-        thread.StartDeadline({.after = absl::Nanoseconds(1)}));
+    ASSERT_OK_AND_ASSIGN(Deadline deadline,
+                         thread.StartDeadline({.after = absl::Nanoseconds(1)}));
     ExitReason reason{};
     // Not for ever, if it is lost.
     for (int run = 0; run < 10'000 && reason != ExitReason::kDeadline; ++run) {
