@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "tests/soak/crew.h"
 
+#include <pthread.h>
 #include <signal.h>
 #include <unistd.h>
 
@@ -12,6 +13,7 @@
 #include "absl/strings/str_cat.h"
 #include "libvmm/base/status_macros.h"
 #include "libvmm/kvm/vcpu_thread.h"
+#include "libvmm/testing/sanitizers.h"
 #include "tests/soak/operations.h"
 #include "tests/soak/worker.h"
 
@@ -38,16 +40,15 @@ std::optional<std::string> Crew::Work() {
       !status.ok()) {
     return status.ToString();
   }
-  std::vector<std::thread> threads;
   {
     std::unique_lock lock(mutex_);
     working_ = options_.threads;
     for (uint32_t index = 0; index < options_.threads; ++index) {
-      threads.emplace_back([this, index] { WorkAs(index); });
+      threads_.emplace_back([this, index] { WorkAs(index); });
     }
     Watch(lock);
   }
-  for (std::thread& thread : threads) thread.join();
+  for (std::thread& thread : threads_) thread.join();
   if (finding_.has_value()) return finding_;
   if (const absl::Status status = EmptyCells(); !status.ok()) {
     return absl::StrCat("at the end\n  ", status.ToString(), "\n", Trail());
@@ -122,6 +123,7 @@ void Crew::Watch(std::unique_lock<std::mutex>& lock) {
   Clock::time_point printed = start;
   std::vector<Watched> watched(options_.threads, Watched{.since = start});
   while (!ended_.wait_for(lock, kWatchEvery, [&] { return working_ == 0; })) {
+    if (testing::kThreadSanitized) Nudge();
     const Clock::time_point now = Clock::now();
     if (options_.time.has_value() && Since(start, now) >= *options_.time) {
       stopping_.store(true);
@@ -140,6 +142,12 @@ void Crew::Watch(std::unique_lock<std::mutex>& lock) {
         ::_exit(1);
       }
     }
+  }
+}
+
+void Crew::Nudge() {
+  for (std::thread& thread : threads_) {
+    ::pthread_kill(thread.native_handle(), kSignal);
   }
 }
 

@@ -59,7 +59,8 @@ class DeviceSlot {
 
   // Runs `body` while the slot cannot change; the device must be called
   // meanwhile. False, without running it, when no lasting device is there.
-  absl::StatusOr<bool> CheckCalledDuring(absl::FunctionRef<absl::Status()> body);
+  absl::StatusOr<bool> CheckCalledDuring(
+      absl::FunctionRef<absl::Status()> body);
 
   [[nodiscard]] ChangeMark::Reading mark() const { return mark_.Read(); }
   // The present, or last, device's.

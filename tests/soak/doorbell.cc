@@ -17,8 +17,7 @@ absl::Status Doorbell::Toggle(const Vm& vm) {
     bound_.reset();
     return absl::OkStatus();
   }
-  const IoEventFd::Options options = {.space = IoSpace::kPio,
-                                      .address = port_};
+  const IoEventFd::Options options = {.space = IoSpace::kPio, .address = port_};
   LIBVMM_ASSIGN_OR_RETURN(bound_, IoEventFd::Create(vm, event_, options));
   return ExpectCode("a second ioeventfd at a port",
                     IoEventFd::Create(vm, event_, options).status(),

@@ -57,9 +57,9 @@ bool SameSegment(const kvm_segment& a, const kvm_segment& b) {
 bool SameSpecialRegisters(const kvm_sregs& a, const kvm_sregs& b) {
   return SameSegment(a.cs, b.cs) && SameSegment(a.ds, b.ds) &&
          SameSegment(a.es, b.es) && SameSegment(a.fs, b.fs) &&
-         SameSegment(a.gs, b.gs) && SameSegment(a.ss, b.ss) &&
-         a.cr0 == b.cr0 && a.cr2 == b.cr2 && a.cr3 == b.cr3 &&
-         a.cr4 == b.cr4 && a.efer == b.efer && a.apic_base == b.apic_base;
+         SameSegment(a.gs, b.gs) && SameSegment(a.ss, b.ss) && a.cr0 == b.cr0 &&
+         a.cr2 == b.cr2 && a.cr3 == b.cr3 && a.cr4 == b.cr4 &&
+         a.efer == b.efer && a.apic_base == b.apic_base;
 }
 
 }  // namespace
@@ -169,9 +169,9 @@ absl::Status GuestVcpu::Enter(Phase phase) {
   const auto last = static_cast<uint32_t>(model_.last);
   const auto turn = static_cast<Phase>((last + 1) % GuestModel::kPhaseCount);
   if (phase != turn) {
-    return Mismatch(absl::StrCat("the exit after phase ", last, " at n=",
-                                 model_.n),
-                    static_cast<uint64_t>(phase), static_cast<uint64_t>(turn));
+    return Mismatch(
+        absl::StrCat("the exit after phase ", last, " at n=", model_.n),
+        static_cast<uint64_t>(phase), static_cast<uint64_t>(turn));
   }
   model_.last = phase;
   return absl::OkStatus();
@@ -217,9 +217,9 @@ absl::StatusOr<ExitReason> GuestVcpu::RunOnce(VcpuThread& thread) {
       counts.interruptions.fetch_add(1);
       break;
     default:
-      return Mismatch(
-          absl::StrCat("Run returned ", ExitReasonName(exit.reason()), " (",
-                       static_cast<uint32_t>(exit.reason()), ")"));
+      return Mismatch(absl::StrCat("Run returned ",
+                                   ExitReasonName(exit.reason()), " (",
+                                   static_cast<uint32_t>(exit.reason()), ")"));
   }
   return exit.reason();
 }
@@ -268,8 +268,7 @@ absl::Status GuestVcpu::ServeMemory(const Exit& exit) {
     LIBVMM_RETURN_IF_ERROR(
         ServeSlot(exit, *surroundings_.memory_slots[slot()], mmio.data));
     // The window is next.
-    model_.window_mark =
-        surroundings_.memory.WindowMark(model_.n % kWindows);
+    model_.window_mark = surroundings_.memory.WindowMark(model_.n % kWindows);
     model_.window_store_exit = false;
     model_.window_load_exit.reset();
     return absl::OkStatus();
@@ -415,8 +414,8 @@ absl::Status GuestVcpu::CheckRest() {
   }
   const IrqLines& irq = surroundings_.irq;
   if (irq.mode() == IrqMode::kFull && index_ == 0) {
-    const uint64_t most = interrupt_base_ + interrupt_slack_ +
-                          (irq.signals() - signal_base_);
+    const uint64_t most =
+        interrupt_base_ + interrupt_slack_ + (irq.signals() - signal_base_);
     return interrupts() <= most ? absl::OkStatus()
                                 : Mismatch("interrupts", interrupts(), most);
   }
@@ -498,8 +497,7 @@ absl::StatusOr<VcpuSnapshot> GuestVcpu::Save() {
                            .index = index_,
                            .model = model_,
                            .xsave = std::move(xsave)};
-  LIBVMM_ASSIGN_OR_RETURN(snapshot.mp_state,
-                          GetVcpuState<kvm_mp_state>(vcpu_));
+  LIBVMM_ASSIGN_OR_RETURN(snapshot.mp_state, GetVcpuState<kvm_mp_state>(vcpu_));
   LIBVMM_ASSIGN_OR_RETURN(snapshot.events,
                           GetVcpuState<kvm_vcpu_events>(vcpu_));
   LIBVMM_ASSIGN_OR_RETURN(snapshot.regs, GetVcpuState<kvm_regs>(vcpu_));
@@ -560,9 +558,9 @@ absl::Status GuestVcpu::Restore(const VcpuSnapshot& snapshot) {
   model_.window_mark.reset();
   const uint32_t done = model_.n - 1;
   last_logged_ = done;
-  doorbell_base_ = static_cast<int64_t>(doorbell_exits_ +
-                                        surroundings_.doorbell.Events()) -
-                   done;
+  doorbell_base_ =
+      static_cast<int64_t>(doorbell_exits_ + surroundings_.doorbell.Events()) -
+      done;
   interrupt_base_ = interrupts();
   // Under way at that moment, at most one each: in the vCPU's saved events, in
   // this VM's PIC, between eventfd and PIC, and in an eventfd not bound yet.

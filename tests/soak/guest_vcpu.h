@@ -148,7 +148,8 @@ class GuestVcpu {
   class Channel;
   using Phase = GuestModel::Phase;
 
-  GuestVcpu(Vcpu vcpu, const Surroundings& surroundings, const Options& options);
+  GuestVcpu(Vcpu vcpu, const Surroundings& surroundings,
+            const Options& options);
 
   absl::Status SetUp(const Kvm& kvm, const Options& options);
 

@@ -24,8 +24,8 @@ absl::Status SetUpPic(const IrqChip& chip, uint32_t id) {
   kvm_pic_state& pic = state.chip.pic;
   pic.irq_base = static_cast<__u8>(
       id == KVM_IRQCHIP_PIC_MASTER ? kFirstVector : kFirstVector + 8);
-  pic.imr = static_cast<__u8>(
-      id == KVM_IRQCHIP_PIC_MASTER ? ~(1u << kPicPin) : 0xff);
+  pic.imr =
+      static_cast<__u8>(id == KVM_IRQCHIP_PIC_MASTER ? ~(1u << kPicPin) : 0xff);
   pic.auto_eoi = 1;
   pic.init4 = 1;
   return chip.SetState(state);

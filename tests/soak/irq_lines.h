@@ -60,8 +60,8 @@ class IrqLines {
 
   // With the full set: signals with the irqfd bound, then calls `arrived`,
   // which runs vCPU 0 a little, until it returns true.
-  absl::Status CheckDelivery(
-      const Vm& vm, absl::FunctionRef<absl::StatusOr<bool>()> arrived);
+  absl::Status CheckDelivery(const Vm& vm,
+                             absl::FunctionRef<absl::StatusOr<bool>()> arrived);
 
   // Commits the table with a number of further MSI routes.
   absl::Status ChangeRoutes(uint32_t count);

@@ -21,18 +21,18 @@ absl::StatusOr<std::shared_ptr<Machine>> Machine::Create(
 
 absl::Status Machine::SetUp(const Kvm& kvm, const Options& options) {
   LIBVMM_ASSIGN_OR_RETURN(vm_, Vm::Create(kvm));
-  const bool manual = options.manual_dirty_log &&
-                      kvm.features().has(Feature::kManualDirtyLog);
+  const bool manual =
+      options.manual_dirty_log && kvm.features().has(Feature::kManualDirtyLog);
   if (manual) {
     LIBVMM_RETURN_IF_ERROR(EnableManualDirtyLog(*vm_, /*initially_set=*/false));
   }
   LIBVMM_ASSIGN_OR_RETURN(
-      memory_, MachineMemory::Create(
-                   *vm_, {.base = options.base,
-                          .dirty_source = manual
-                                              ? VmMemory::DirtySource::kManualLog
-                                              : VmMemory::DirtySource::kLog,
-                          .threads = options.threads}));
+      memory_,
+      MachineMemory::Create(
+          *vm_, {.base = options.base,
+                 .dirty_source = manual ? VmMemory::DirtySource::kManualLog
+                                        : VmMemory::DirtySource::kLog,
+                 .threads = options.threads}));
   LIBVMM_ASSIGN_OR_RETURN(
       irq_, IrqLines::Create(*vm_, options.irq_mode, options.with_pit));
   ports_ = std::make_unique<IoBus>(AddressSpace::kPio);
@@ -49,8 +49,8 @@ absl::Status Machine::SetUp(const Kvm& kvm, const Options& options) {
             .word = kDeviceWords + (kSlots + slot) * 8}));
   }
   for (size_t index = 0; index < options.vcpus; ++index) {
-    LIBVMM_ASSIGN_OR_RETURN(
-        Vcpu vcpu, Vcpu::Create(*vm_, static_cast<uint32_t>(index)));
+    LIBVMM_ASSIGN_OR_RETURN(Vcpu vcpu,
+                            Vcpu::Create(*vm_, static_cast<uint32_t>(index)));
     if (index == 0 && kvm.features().has(Feature::kCoalescedMmio)) {
       LIBVMM_ASSIGN_OR_RETURN(log_, WriteLog::Create(*vm_, vcpu));
     }
@@ -88,16 +88,11 @@ absl::Status Machine::AddVcpu(const Kvm& kvm, Vcpu vcpu, const Options& options,
 
 Machine::~Machine() {
   std::vector<std::function<void()>> parts = {
-      [this] { vm_.reset(); },
-      [this] { memory_.reset(); },
-      [this] { irq_.reset(); },
-      [this] { ports_.reset(); },
-      [this] { mmio_.reset(); },
-      [this] { port_slots_.clear(); },
-      [this] { memory_slots_.clear(); },
-      [this] { doorbells_.clear(); },
-      [this] { vcpus_.clear(); },
-      [this] { log_.reset(); },
+      [this] { vm_.reset(); },           [this] { memory_.reset(); },
+      [this] { irq_.reset(); },          [this] { ports_.reset(); },
+      [this] { mmio_.reset(); },         [this] { port_slots_.clear(); },
+      [this] { memory_slots_.clear(); }, [this] { doorbells_.clear(); },
+      [this] { vcpus_.clear(); },        [this] { log_.reset(); },
   };
   Random random(destruction_order_);
   for (size_t left = parts.size(); left > 0; --left) {

@@ -46,14 +46,15 @@ class Machine {
     uint64_t destruction_order = 0;
     size_t threads = 0;
   };
-  static absl::StatusOr<std::shared_ptr<Machine>> Create(const Kvm& kvm,
-                                                         Counts& counts,
-                                                         const Options& options);
+  static absl::StatusOr<std::shared_ptr<Machine>> Create(
+      const Kvm& kvm, Counts& counts, const Options& options);
   ~Machine();
 
   [[nodiscard]] const Vm& vm() const { return *vm_; }
   [[nodiscard]] size_t vcpu_count() const { return vcpus_.size(); }
-  [[nodiscard]] Mutex& vcpu_mutex(size_t index) { return *vcpu_mutexes_[index]; }
+  [[nodiscard]] Mutex& vcpu_mutex(size_t index) {
+    return *vcpu_mutexes_[index];
+  }
   [[nodiscard]] GuestVcpu& vcpu(size_t index) { return *vcpus_[index]; }
   [[nodiscard]] MachineMemory& memory() { return *memory_; }
   [[nodiscard]] IrqLines& irq() { return *irq_; }
@@ -62,7 +63,8 @@ class Machine {
   [[nodiscard]] Doorbell& doorbell(size_t index) { return *doorbells_[index]; }
   // 2 * kSlots of them, ports first.
   [[nodiscard]] DeviceSlot& slot(size_t index) {
-    return index < kSlots ? *port_slots_[index] : *memory_slots_[index - kSlots];
+    return index < kSlots ? *port_slots_[index]
+                          : *memory_slots_[index - kSlots];
   }
 
   [[nodiscard]] const Faults& faults() const { return faults_; }

@@ -120,8 +120,7 @@ absl::Status MachineMemory::CheckHostAccess(const HostAccessOptions& options) {
   }
   last = options.value;
 
-  const Gpa word =
-      Window(options.window) + WindowHostWord(options.thread);
+  const Gpa word = Window(options.window) + WindowHostWord(options.thread);
   const ChangeMark::Reading before = WindowMark(options.window);
   const bool stored = guest().Store(word, options.value);
   const std::optional<uint64_t> loaded = guest().Load<uint64_t>(word);
@@ -130,8 +129,7 @@ absl::Status MachineMemory::CheckHostAccess(const HostAccessOptions& options) {
     return Mismatch("a store to a window", stored, before.state());
   }
   if (loaded.has_value() != (before.state() != kHole)) {
-    return Mismatch("a load from a window", loaded.has_value(),
-                    before.state());
+    return Mismatch("a load from a window", loaded.has_value(), before.state());
   }
   const uint64_t want = stored ? options.value : kFillWord * 0x1'0000'0001;
   if (loaded.has_value() && *loaded != want) {
@@ -165,12 +163,12 @@ absl::StatusOr<std::vector<uint64_t>> MachineMemory::CollectBase() {
   std::vector<uint64_t> base(kBaseSize / kGuestPageSize / 64 + 1);
   LIBVMM_RETURN_IF_ERROR(
       memory_
-          .CollectDirty([&](const MemorySlot& slot,
-                            std::span<const uint64_t> words) {
-            if (slot.range().start == Gpa(0)) {
-              std::copy(words.begin(), words.end(), base.begin());
-            }
-          })
+          .CollectDirty(
+              [&](const MemorySlot& slot, std::span<const uint64_t> words) {
+                if (slot.range().start == Gpa(0)) {
+                  std::copy(words.begin(), words.end(), base.begin());
+                }
+              })
           .status());
   return base;
 }

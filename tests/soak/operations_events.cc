@@ -29,12 +29,12 @@ absl::StatusOr<Effect> CheckDevice(Worker& worker, Machine& machine,
                                    const Operation& operation) {
   const size_t index = operation.vcpu % machine.vcpu_count();
   MutexLock lock(machine.vcpu_mutex(index));
-  LIBVMM_ASSIGN_OR_RETURN(
-      const bool done, SlotOf(machine, operation).CheckCalledDuring([&] {
-        // One access to each slot, and back to where it began.
-        return machine.vcpu(index).RunTo(worker.thread,
-                                         {.iterations = kSlots + 1});
-      }));
+  LIBVMM_ASSIGN_OR_RETURN(const bool done,
+                          SlotOf(machine, operation).CheckCalledDuring([&] {
+                            // One access to each slot, and back to where it began.
+                            return machine.vcpu(index).RunTo(
+                                worker.thread, {.iterations = kSlots + 1});
+                          }));
   return DoneIf(done);
 }
 

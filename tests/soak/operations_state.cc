@@ -19,8 +19,9 @@ absl::StatusOr<Effect> SaveVcpu(Worker& worker, Machine& machine,
   {
     MutexLock lock(machine.vcpu_mutex(index));
     GuestVcpu& vcpu = machine.vcpu(index);
-    LIBVMM_RETURN_IF_ERROR(vcpu.RunTo(
-        worker.thread, {.iterations = 1, .phase = PhaseOf(operation.words[0])}));
+    LIBVMM_RETURN_IF_ERROR(
+        vcpu.RunTo(worker.thread,
+                   {.iterations = 1, .phase = PhaseOf(operation.words[0])}));
     LIBVMM_ASSIGN_OR_RETURN(VcpuSnapshot saved, vcpu.Save());
     snapshot = std::make_shared<const VcpuSnapshot>(std::move(saved));
     // The vCPU goes on, retired or not.
@@ -60,13 +61,11 @@ absl::StatusOr<Effect> SaveVm(Worker& worker, Machine& machine,
                               const Operation& operation) {
   if (machine.irq().mode() != IrqMode::kFull) return Effect::kIdle;
   std::shared_ptr<const VmState> state;
-  LIBVMM_RETURN_IF_ERROR(
-      WithStoppedVcpus(machine, 0, [&]() -> absl::Status {
-        LIBVMM_ASSIGN_OR_RETURN(VmState saved,
-                                machine.irq().Save(machine.vm()));
-        state = std::make_shared<const VmState>(std::move(saved));
-        return absl::OkStatus();
-      }));
+  LIBVMM_RETURN_IF_ERROR(WithStoppedVcpus(machine, 0, [&]() -> absl::Status {
+    LIBVMM_ASSIGN_OR_RETURN(VmState saved, machine.irq().Save(machine.vm()));
+    state = std::make_shared<const VmState>(std::move(saved));
+    return absl::OkStatus();
+  }));
   worker.world.vm_shelves[operation.shelf].Exchange(std::move(state));
   return Effect::kDone;
 }

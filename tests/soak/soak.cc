@@ -22,8 +22,8 @@ using testing::ProcessResources;
 // Enough for every kind of operation to have been done.
 constexpr uint64_t kWarmUpSteps = testing::kSanitized ? 100 : 200;
 
-std::optional<std::string> SoakOnce(const SoakOptions& options,
-                                    const Kvm& kvm, Counts& counts) {
+std::optional<std::string> SoakOnce(const SoakOptions& options, const Kvm& kvm,
+                                    Counts& counts) {
   World world(kvm, counts, options.plan.cells, options.plan.shelves,
               options.threads);
   return Crew(options, world).Work();
@@ -44,8 +44,7 @@ std::string KeptResources(const ProcessResources& before,
 
 }  // namespace
 
-std::optional<std::string> RunSoak(const SoakOptions& options,
-                                   Counts& counts) {
+std::optional<std::string> RunSoak(const SoakOptions& options, Counts& counts) {
   if (options.threads == 0 || options.threads > kMaxThreads) {
     return absl::StrCat("threads must be 1 to ", kMaxThreads);
   }
@@ -74,15 +73,14 @@ std::optional<std::string> RunSoak(const SoakOptions& options,
 }
 
 std::string CountsTable(const Counts& counts) {
-  std::string table = absl::StrFormat("%-18s %10s %10s\n", "operation", "done",
-                                      "idle");
+  std::string table =
+      absl::StrFormat("%-18s %10s %10s\n", "operation", "done", "idle");
   for (size_t kind = 0; kind < kOperationKindCount; ++kind) {
     const Counts::PerKind& count = counts.operations[kind];
-    absl::StrAppend(&table,
-                    absl::StrFormat(
-                        "%-18s %10d %10d\n",
-                        OperationName(static_cast<OperationKind>(kind)),
-                        count.done.load(), count.idle.load()));
+    absl::StrAppend(
+        &table, absl::StrFormat("%-18s %10d %10d\n",
+                                OperationName(static_cast<OperationKind>(kind)),
+                                count.done.load(), count.idle.load()));
   }
   const auto row = [&](absl::string_view name, uint64_t value) {
     absl::StrAppend(&table, absl::StrFormat("%-40s %10d\n", name, value));

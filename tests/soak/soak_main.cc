@@ -81,10 +81,9 @@ int Main(int argc, char** argv) {
   Flags flags;
   if (!Parse(argc, argv, flags)) return 1;
   if (flags.steps == 0 && flags.seconds == 0) flags.seconds = 10;
-  SoakOptions options = {
-      .plan = {.seed = flags.seed},
-      .threads = static_cast<uint32_t>(flags.threads),
-      .stuck_after = absl::Seconds(flags.stuck_seconds)};
+  SoakOptions options = {.plan = {.seed = flags.seed},
+                         .threads = static_cast<uint32_t>(flags.threads),
+                         .stuck_after = absl::Seconds(flags.stuck_seconds)};
   if (flags.steps != 0) options.steps = flags.steps;
   if (flags.seconds != 0) options.time = absl::Seconds(flags.seconds);
 

@@ -21,10 +21,9 @@ absl::Status WriteLog::Toggle(size_t vcpu) {
     zone.reset();
     return absl::OkStatus();
   }
-  const CoalescedMmio::ZoneOptions options = {
-      .space = IoSpace::kMmio,
-      .start = LogAddress(vcpu).value(),
-      .size = sizeof(uint32_t)};
+  const CoalescedMmio::ZoneOptions options = {.space = IoSpace::kMmio,
+                                              .start = LogAddress(vcpu).value(),
+                                              .size = sizeof(uint32_t)};
   LIBVMM_ASSIGN_OR_RETURN(zone, ring_.AddZone(options));
   return ExpectCode("a second zone at an address",
                     ring_.AddZone(options).status(),
