@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// A short soak of a fixed number of steps, and that its checks can fail.
+// A short soak of a fixed number of steps.
 #include "tests/soak/soak.h"
 
 #include <cstdio>
@@ -18,8 +18,10 @@ TEST(SoakTest, AShortSoakFindsNothing) {
       {.plan = {.seed = 1}, .steps = testing::kSanitized ? 300 : 800}, counts);
   std::fputs(CountsTable(counts).c_str(), stdout);
   EXPECT_FALSE(finding.has_value()) << *finding;
+  // Which find something to act on depends on how the threads overlap.
   for (size_t kind = 0; kind < kOperationKindCount; ++kind) {
-    EXPECT_GT(counts.operations[kind].done.load(), 0u)
+    const Counts::PerKind& count = counts.operations[kind];
+    EXPECT_GT(count.done.load() + count.idle.load(), 0u)
         << OperationName(static_cast<OperationKind>(kind));
   }
 }
