@@ -3,6 +3,7 @@
 
 #include <cstring>
 #include <span>
+#include <thread>
 #include <utility>
 
 #include "libvmm/base/status_macros.h"
@@ -26,29 +27,13 @@ class DeviceSlot::Device : public IoDevice {
       return IoResult::kDone;
     }
     std::memcpy(data.data(), &tag_, sizeof tag_);
-    switch (behaviour_) {
-      case Behaviour::kDone:
-        return IoResult::kDone;
-      case Behaviour::kStop:
-        return IoResult::kStop;
-      case Behaviour::kDeferred:
-        return IoResult::kDeferred;
-      case Behaviour::kStores:
-        if (!slot_.memory_.StoreWord(slot_.options_.word, tag_)) {
-          slot_.faults_.Note("a device could not store to base memory");
-        }
-        return IoResult::kDone;
-      case Behaviour::kRemovesItself:
-        if (Disarm()) {
-          slot_.mark_.Begin();
-          registration_.Unregister();
-          gone_.store(true);
-          slot_.mark_.End(kAbsent);
-          removed_.store(true);
-        }
-        return IoResult::kDone;
+    if (behaviour_ == Behaviour::kRemovesItself && Disarm()) {
+      RemoveFromInside();
+      return IoResult::kDone;
     }
-    return IoResult::kDone;
+    const IoResult result = Act();
+    if (gone_.load()) slot_.faults_.Note("a removal did not wait for a call");
+    return result;
   }
 
   IoResult Write(uint64_t, std::span<const std::byte>) override {
@@ -77,6 +62,34 @@ class DeviceSlot::Device : public IoDevice {
   }
 
  private:
+  IoResult Act() {
+    switch (behaviour_) {
+      case Behaviour::kStop:
+        return IoResult::kStop;
+      case Behaviour::kDeferred:
+        return IoResult::kDeferred;
+      case Behaviour::kStores:
+        if (!slot_.memory_.StoreWord(slot_.options_.word, tag_)) {
+          slot_.faults_.Note("a device could not store to base memory");
+        }
+        // Long enough to be met by a removal.
+        std::this_thread::yield();
+        break;
+      case Behaviour::kDone:
+      case Behaviour::kRemovesItself:
+        break;
+    }
+    return IoResult::kDone;
+  }
+
+  void RemoveFromInside() {
+    slot_.mark_.Begin();
+    registration_.Unregister();
+    gone_.store(true);
+    slot_.mark_.End(kAbsent);
+    removed_.store(true);
+  }
+
   DeviceSlot& slot_;
   const Behaviour behaviour_;
   const uint32_t tag_;
