@@ -142,9 +142,10 @@ void MachineMemory::Reclaim() {
   MutexLock lock(mutex_);
   std::unique_lock<std::shared_mutex> alone(access_);
   guest().Reclaim();
+  const std::span<const MemorySlot> slots = memory_.slots();
   // Those of windows that are gone. A region that is there shows its address.
   std::erase_if(externals_, [&](const Mapping& mapping) {
-    return std::ranges::none_of(memory_.slots(), [&](const MemorySlot& slot) {
+    return std::ranges::none_of(slots, [&](const MemorySlot& slot) {
       return slot.region().data() == mapping.data();
     });
   });

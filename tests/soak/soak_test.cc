@@ -14,8 +14,9 @@ namespace {
 TEST(SoakTest, AShortSoakFindsNothing) {
   LIBVMM_NEEDS_KVM();
   Counts counts;
-  const std::optional<std::string> finding = RunSoak(
-      {.plan = {.seed = 1}, .steps = testing::kSanitized ? 300 : 800}, counts);
+  const std::optional<std::string> finding =
+      RunSoak({.plan = {.seed = 1}, .steps = testing::kSanitized ? 1000 : 1500},
+              counts);
   std::fputs(CountsTable(counts).c_str(), stdout);
   EXPECT_FALSE(finding.has_value()) << *finding;
   // Which find something to act on depends on how the threads overlap.

@@ -33,6 +33,7 @@ absl::Status WriteLog::Toggle(size_t vcpu) {
 absl::StatusOr<std::vector<uint32_t>> WriteLog::Take(size_t vcpu) {
   MutexLock lock(mutex_);
   bool strange = false;
+  std::vector<std::pair<size_t, uint32_t>> drained;
   ring_.Drain([&](const CoalescedWrite& write) {
     const uint64_t writer = (write.address - LogAddress(0).value()) / 0x1000;
     uint32_t word = 0;
@@ -43,8 +44,9 @@ absl::StatusOr<std::vector<uint32_t>> WriteLog::Take(size_t vcpu) {
       return;
     }
     std::memcpy(&word, write.data.data(), sizeof word);
-    taken_[writer].push_back(word);
+    drained.emplace_back(writer, word);
   });
+  for (const auto& [writer, word] : drained) taken_[writer].push_back(word);
   if (strange) return Mismatch("a coalesced write that nobody made");
   return std::exchange(taken_[vcpu], {});
 }

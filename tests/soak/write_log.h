@@ -39,8 +39,9 @@ class WriteLog {
  private:
   explicit WriteLog(CoalescedMmio ring) : ring_(std::move(ring)) {}
 
+  // Drained under mutex_; its zones are thread-safe.
+  CoalescedMmio ring_;
   Mutex mutex_;
-  CoalescedMmio ring_ ABSL_GUARDED_BY(mutex_);
   std::array<std::vector<uint32_t>, kMaxVcpus> taken_ ABSL_GUARDED_BY(mutex_);
   // Apart from the ring's lock: zones change while others drain.
   Mutex zone_mutex_;
