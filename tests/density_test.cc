@@ -23,13 +23,13 @@
 #include "libvmm/testing/heap_count.h"
 #include "libvmm/testing/kvm_available.h"
 #include "libvmm/testing/process_resources.h"
-#include "libvmm/testing/sanitizers.h"
+#include "libvmm/testing/repetitions.h"
 #include "libvmm/testing/status_matchers.h"
 
 namespace libvmm::testing {
 namespace {
 
-constexpr int kVms = kSanitized ? 100 : 1000;
+const int kVms = Repetitions(1000);
 constexpr uint64_t kMemory = 64 << 20;
 constexpr uint64_t kEntry = 0x1000;
 constexpr int64_t kMostHeapPerVm = 16 << 10;

@@ -16,15 +16,14 @@
 #include "libvmm/testing/heap_count.h"
 #include "libvmm/testing/kvm_available.h"
 #include "libvmm/testing/process_resources.h"
-#include "libvmm/testing/sanitizers.h"
+#include "libvmm/testing/repetitions.h"
 #include "libvmm/testing/status_matchers.h"
 
 namespace libvmm::testing {
 namespace {
 
-// A sanitizer makes a round several times as long.
-constexpr int kRounds = kSanitized ? 1000 : 10000;
-constexpr int kCheckEvery = kRounds / 10;
+const int kRounds = Repetitions(10000);
+const int kCheckEvery = kRounds / 10;
 // What is made at a first use and kept.
 constexpr int kWarmUp = 10;
 
@@ -73,7 +72,7 @@ TEST(LeakTest, RoundsOfAWholeVmLeaveNothing) {
   }
   std::printf(
       "%d rounds%s: descriptors, mappings and heap (%lld bytes) as before\n",
-      kRounds, kSanitized ? " (fewer, under a sanitizer)" : "",
+      kRounds, kRounds < 10000 ? " (fewer, as all is slow here)" : "",
       static_cast<long long>(heap.bytes));
 }
 

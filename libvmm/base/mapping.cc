@@ -10,6 +10,18 @@
 #include "absl/strings/str_cat.h"
 #include "libvmm/base/errno_status.h"
 
+#if defined(__SANITIZE_THREAD__)
+#define LIBVMM_THREAD_SANITIZER 1
+#elif defined(__has_feature)
+#if __has_feature(thread_sanitizer)
+#define LIBVMM_THREAD_SANITIZER 1
+#endif
+#endif
+#ifdef LIBVMM_THREAD_SANITIZER
+extern "C" void AnnotateIgnoreWritesBegin(const char* file, int line);
+extern "C" void AnnotateIgnoreWritesEnd(const char* file, int line);
+#endif
+
 namespace libvmm {
 namespace {
 
@@ -82,8 +94,16 @@ absl::StatusOr<Mapping> Mapping::Create(const Options& options) {
 
 absl::Status Mapping::ReplaceWithAnonymous() {
   if (data_ == nullptr) return absl::OkStatus();
+#ifdef LIBVMM_THREAD_SANITIZER
+  // It takes mmap for a plain write to every byte, which no other thread could
+  // do at the same time; but the kernel changes the pages in one step.
+  AnnotateIgnoreWritesBegin(__FILE__, __LINE__);
+#endif
   void* const replaced = ::mmap(data_, size_, PROT_READ | PROT_WRITE,
                                 MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0);
+#ifdef LIBVMM_THREAD_SANITIZER
+  AnnotateIgnoreWritesEnd(__FILE__, __LINE__);
+#endif
   if (replaced == MAP_FAILED) {
     return ErrnoStatus(errno, "mmap(anonymous pages over a mapping)");
   }

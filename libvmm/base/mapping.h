@@ -65,7 +65,8 @@ class Mapping {
   [[nodiscard]] std::span<std::byte> bytes() const { return {data_, size_}; }
 
   // Puts fresh private zero pages in the place of whatever is mapped, at the
-  // same address: old pointers stay valid, and the file behind is let go.
+  // same address: old pointers stay valid, and the file behind is let go. Other
+  // threads may write there meanwhile.
   absl::Status ReplaceWithAnonymous();
 
   // Unmaps now. Harmless when nothing is owned.

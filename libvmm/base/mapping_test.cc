@@ -4,9 +4,12 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include <atomic>
+#include <cstddef>
 #include <cstdio>
 #include <cstring>
 #include <limits>
+#include <thread>
 #include <utility>
 
 #include "gtest/gtest.h"
@@ -111,6 +114,27 @@ TEST(MappingTest, ReplaceWithAnonymousKeepsAddressesAndLetsTheFileGo) {
   ASSERT_EQ(::pread(file.get(), &in_file, 1, 0), 1);
   EXPECT_EQ(in_file, 7);
   EXPECT_OK(Mapping().ReplaceWithAnonymous());
+}
+
+// mmap(2) replaces the pages in one step: a thread that writes meanwhile meets
+// the old ones or the new ones. A late Kicker relies on it.
+TEST(MappingTest, ReplaceWithAnonymousMayMeetWriters) {
+  for (int round = 0; round < 20; ++round) {
+    ASSERT_OK_AND_ASSIGN(Mapping mapping, Mapping::Create({.size = 1}));
+    const std::atomic_ref<std::byte> byte(mapping.data()[0]);
+    std::atomic<bool> writing = false;
+    std::atomic<bool> stop = false;
+    std::thread writer([&] {
+      do {
+        byte.store(std::byte{5});
+        writing.store(true);
+      } while (!stop.load());
+    });
+    while (!writing.load()) std::this_thread::yield();
+    EXPECT_OK(mapping.ReplaceWithAnonymous());
+    stop.store(true);
+    writer.join();
+  }
 }
 
 }  // namespace

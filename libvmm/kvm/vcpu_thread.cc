@@ -267,8 +267,13 @@ absl::StatusOr<Deadline> VcpuThread::StartDeadline(
       state.expired.store(true, std::memory_order_relaxed);
     } else {
       LIBVMM_RETURN_IF_ERROR(state.MakeTimer());
-      LIBVMM_RETURN_IF_ERROR(state.SetTimer(*options.after));
-      state.timer_armed = true;
+      // Before the timer runs: a short one fires inside SetTimer.
+      state.timer_armed.store(true);
+      const absl::Status status = state.SetTimer(*options.after);
+      if (!status.ok()) {
+        state.timer_armed.store(false);
+        return status;
+      }
     }
   }
   state.count_exits = options.exits.has_value();

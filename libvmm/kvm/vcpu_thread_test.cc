@@ -129,6 +129,26 @@ TEST_F(VcpuThreadTest, DeadlineEndsASpinningGuestAndItRunsOn) {
   }
 }
 
+// Its timer fires before StartDeadline returns.
+TEST_F(VcpuThreadTest, TheShortestDeadlineIsNotLost) {
+  ASSERT_OK_AND_ASSIGN(RealModeGuest guest, RealModeGuest::Create({
+                                                0xe6, 0x60,  // out 0x60, al
+                                                0xeb, 0xfc,  // jmp to the start
+                                            }));
+  ASSERT_OK_AND_ASSIGN(VcpuThread thread, VcpuThread::Attach(kSignal));
+  for (int round = 0; round < 20; ++round) {
+    ASSERT_OK_AND_ASSIGN(Deadline deadline,
+                         thread.StartDeadline({.after = absl::Nanoseconds(1)}));
+    ExitReason reason{};
+    // Not for ever, if it is lost.
+    for (int run = 0; run < 10'000 && reason != ExitReason::kDeadline; ++run) {
+      ASSERT_OK_AND_ASSIGN(Exit exit, thread.Run(guest.vcpu()));
+      reason = exit.reason();
+    }
+    ASSERT_EQ(reason, ExitReason::kDeadline);
+  }
+}
+
 TEST_F(VcpuThreadTest, DeadlineCountsExits) {
   ASSERT_OK_AND_ASSIGN(RealModeGuest guest, RealModeGuest::Create({
                                                 0xe6, 0x60,  // out 0x60, al

@@ -16,9 +16,21 @@
 #define LIBVMM_SANITIZED 0
 #endif
 
+#if defined(__SANITIZE_THREAD__)
+#define LIBVMM_THREAD_SANITIZED 1
+#elif defined(__has_feature)
+#if __has_feature(thread_sanitizer)
+#define LIBVMM_THREAD_SANITIZED 1
+#endif
+#endif
+#ifndef LIBVMM_THREAD_SANITIZED
+#define LIBVMM_THREAD_SANITIZED 0
+#endif
+
 namespace libvmm::testing {
 
 inline constexpr bool kSanitized = LIBVMM_SANITIZED != 0;
+inline constexpr bool kThreadSanitized = LIBVMM_THREAD_SANITIZED != 0;
 
 }  // namespace libvmm::testing
 
