@@ -150,7 +150,7 @@ TEST(DensityTest, AThousandVmsTakeLittleHeap) {
   ASSERT_EQ(::getrlimit(RLIMIT_NOFILE, &limit), 0);
   limit.rlim_cur = limit.rlim_max;
   ASSERT_EQ(::setrlimit(RLIMIT_NOFILE, &limit), 0);
-  if (limit.rlim_max < 2 * kVms + 64) {
+  if (limit.rlim_max < static_cast<rlim_t>(2 * kVms + 64)) {
     GTEST_SKIP() << "only " << limit.rlim_max << " descriptors are allowed";
   }
   KeepHeapInBrk();
