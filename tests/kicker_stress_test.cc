@@ -27,7 +27,7 @@ using Clock = std::chrono::steady_clock;
 using ::libvmm::testing::RealModeGuest;
 
 // For each of the two guests. ThreadSanitizer does not slow it down.
-const int kKicks = StockKvmRequired() ? 5'000 : 50'000;
+const int kKicks = testing::StockKvmRequired() ? 5'000 : 50'000;
 
 // Kicks the vCPU while it runs `code` for ever, one kick after the other has
 // been answered, each after a random pause that the answering thread spends in
