@@ -202,11 +202,16 @@ void KernelGuest::OnTrap(uint8_t vector, unsigned actions,
                          Privilege callable_from) {
   LIBVMM_CHECK(memory().Store<uint8_t>(Gpa(kActions + vector),
                                        static_cast<uint8_t>(actions)));
-  SetGate(vector, callable_from);
+  SetGate(vector, kStubs + vector * kStubSize, callable_from);
 }
 
-void KernelGuest::SetGate(uint8_t vector, Privilege callable_from) {
-  const uint64_t handler = kKernelHalf + kStubs + vector * kStubSize;
+void KernelGuest::SetHandler(uint8_t vector, uint64_t address) {
+  SetGate(vector, address, Privilege::kKernel);
+}
+
+void KernelGuest::SetGate(uint8_t vector, uint64_t address,
+                          Privilege callable_from) {
+  const uint64_t handler = kKernelHalf + address;
   const int dpl = callable_from == Privilege::kUser ? 3 : 0;
   const Gate gate = {
       .offset_low = static_cast<uint16_t>(handler),

@@ -125,6 +125,9 @@ class KernelGuest {
   // privilege INT n may reach it. At first all report, for CPL 0.
   void OnTrap(uint8_t vector, unsigned actions,
               Privilege callable_from = Privilege::kKernel);
+  // Gives `vector` to a handler of the test's at `address`, which does all of
+  // it itself.
+  void SetHandler(uint8_t vector, uint64_t address);
   // How often the handler of `vector` has run.
   [[nodiscard]] uint64_t TrapCount(uint8_t vector) const;
 
@@ -166,7 +169,7 @@ class KernelGuest {
   explicit KernelGuest(TestVm test) : test_(std::move(test)) {}
 
   absl::Status FillMemory();
-  void SetGate(uint8_t vector, Privilege callable_from);
+  void SetGate(uint8_t vector, uint64_t address, Privilege callable_from);
 
   TestVm test_;
   std::function<void(Cpuid&)> edit_cpuid_;
