@@ -18,6 +18,7 @@ enum class FrameKind : uint32_t {
   kEnd = 5,     // Text: "exit CODE MILLISECONDS", "signal NUMBER MILLISECONDS",
                 // "timeout 0 MILLISECONDS" or "failed ERRNO 0" (not started).
   kDone = 6,    // Every job has ended.
+  kAlive = 7,   // Nothing else, once a second.
 };
 
 // Writes frames to a descriptor that it does not own.

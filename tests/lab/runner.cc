@@ -92,8 +92,12 @@ class Runner {
     constexpr std::chrono::milliseconds kStep(1000);
     const auto begin = Process::Clock::now();
     ::poll(events.data(), events.size(), static_cast<int>(kStep.count()));
-    const auto step =
-        std::min<Process::Clock::duration>(Process::Clock::now() - begin, kStep);
+    const auto now = Process::Clock::now();
+    const auto step = std::min<Process::Clock::duration>(now - begin, kStep);
+    if (now - last_sign_ >= kStep) {
+      writer_.Send(FrameKind::kAlive, 0, "");
+      last_sign_ = now;
+    }
 
     size_t at = 0;
     for (auto it = running_.begin(); it != running_.end(); at += 2) {
@@ -141,6 +145,7 @@ class Runner {
   const FrameWriter writer_;
   const size_t parallel_;
   uint32_t next_ = 0;
+  Process::Clock::time_point last_sign_;
   std::map<uint32_t, std::unique_ptr<Process>> running_;
 };
 

@@ -54,8 +54,8 @@ def run(packages, runner, jobs, report, say, data=(), parallel=2, memory=3072, c
             started = set()
             try:
                 for kind, index, content in machine.run(
-                        os.path.join(packages, "vmlinuz"), archive,
-                        [jobs[n].limit for n in left], work, memory, cpus):
+                        os.path.join(packages, "vmlinuz"), archive, work, memory,
+                        cpus):
                     if kind == machine.READY:
                         say(f"Linux {content.decode()}, {cpus} CPUs, {memory} MiB, "
                             f"{size} MiB of files: up after "
