@@ -135,7 +135,7 @@ class MachineTest(unittest.TestCase):
         listed[-2].exclusive = True
         out = io.StringIO()
         sheet = report.Report(listed, out=out)
-        session.run(folder, RUNNER, listed, sheet, print)
+        session.run(folder, os.path.dirname(RUNNER), listed, sheet, print)
         print(out.getvalue())
         for result in sheet.results:
             self.assertTrue(result.ended, result.name)

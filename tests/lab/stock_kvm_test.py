@@ -33,8 +33,7 @@ def main():
         return 1 if os.environ.get("LIBVMM_REQUIRE_KVM") == "1" else 0
     found = jobs.from_runfiles(os.path.dirname(os.getcwd()))
     sheet = report.Report(found)
-    session.run(folder, os.path.realpath("tests/lab/runner"), found, sheet,
-                stock_kvm_lab.say)
+    session.run(folder, os.path.abspath("tests/lab"), found, sheet, stock_kvm_lab.say)
     sheet.junit().write(xml_path)
     return stock_kvm_lab.summary(sheet.results)
 

@@ -9,7 +9,7 @@ import count_tests
 from lab import jobs as lab_jobs
 from lab import machine, packages, report, session
 
-RUNNER = "//tests/lab:runner"
+MACHINE = "//tests/lab:machine"
 
 
 def say(text):
@@ -97,8 +97,8 @@ def main(arguments):
         folder = packages.get(say, options.refresh)
         if not options.programs and not options.shell:
             return 0
-        bin_folder, _ = lab_jobs.build([RUNNER], [])
-        runner = os.path.join(bin_folder, "tests", "lab", "runner")
+        bin_folder, _ = lab_jobs.build([MACHINE], [])
+        tools = os.path.join(bin_folder, "tests", "lab")
         jobs, data = collect(options, passed_on)
     except (packages.Unavailable, lab_jobs.Refused) as error:
         say(error)
@@ -106,11 +106,11 @@ def main(arguments):
     if options.shell:
         with tempfile.TemporaryDirectory(prefix="stock_kvm_lab.") as work:
             archive = os.path.join(work, "initramfs")
-            session.build_initramfs(archive, folder, runner, jobs, 1, data, shell=True)
+            session.build_initramfs(archive, folder, tools, jobs, 1, data, shell=True)
             return machine.shell(os.path.join(folder, "vmlinuz"), archive,
                                  options.memory, options.cpus)
     sheet = report.Report(jobs)
-    session.run(folder, runner, jobs, sheet, say, data, options.parallel,
+    session.run(folder, tools, jobs, sheet, say, data, options.parallel,
                 options.memory, options.cpus)
     if options.junit:
         sheet.junit().write(os.path.join(os.environ.get("CALLER_DIR", "."),

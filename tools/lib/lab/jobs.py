@@ -120,6 +120,8 @@ def job_list(jobs):
                   f"output /out/{number}"]
         lines += ["exclusive"] if job.exclusive else []
         lines += [f"argument {argument}" for argument in (job.program, *job.arguments)]
+        environment = {name: value.replace("{out}", f"/out/{number}")
+                       for name, value in environment.items()}
         lines += [f"environment {name}={value}"
                   for name, value in environment.items()]
     for line in lines:

@@ -14,7 +14,7 @@ HEADER = struct.Struct("<III")
 # How long the machine may take to start, and then be silent: its runner gives a
 # sign of life every second and keeps the jobs' limits itself.
 START_SECONDS = 180
-SILENT_SECONDS = 60
+SILENT_SECONDS = 30
 
 
 class Lost(Exception):
@@ -24,16 +24,12 @@ class Lost(Exception):
 def command(kernel, initramfs, memory, cpus, console, extra):
     # panic=-1 with -no-reboot: a kernel that panics ends the machine at once.
     # The emulated TSC follows the host's clock; trusting it saves calibration.
-    # A periodic tick (highres, nohz off): QEMU's emulation of SVM at times loses
-    # the mark of a pending interrupt when a guest is entered or left, and without
-    # a next one the CPU would stand still for ever.
     return ("qemu-system-x86_64", "-accel", "tcg,thread=multi", "-cpu", "max",
             "-smp", str(cpus), "-m", str(memory), "-no-user-config", "-nodefaults",
             "-display", "none", "-no-reboot", "-kernel", kernel,
             "-initrd", initramfs, "-append",
             "console=ttyS0 quiet loglevel=4 panic=-1 oops=panic tsc=reliable "
-            "mitigations=off random.trust_cpu=on highres=off nohz=off "
-            "lapic=notscdeadline rdinit=/init",
+            "mitigations=off random.trust_cpu=on rdinit=/init",
             "-serial", console, *extra)
 
 
@@ -54,8 +50,9 @@ class Frames:
             del self._bytes[:end]
 
 
-def run(kernel, initramfs, work, memory, cpus):
-    """Boots the machine and yields its frames up to DONE.
+def run(kernel, initramfs, work, memory, cpus, say):
+    """Boots the machine and yields its frames up to DONE; what its init has to
+    say goes to `say`.
 
     Raises Lost, with the end of the console, when the machine does not get there.
     """
@@ -66,6 +63,7 @@ def run(kernel, initramfs, work, memory, cpus):
         listener.listen(1)
         qemu = subprocess.Popen(
             command(kernel, initramfs, memory, cpus, f"file:{console}", (
+                "-monitor", f"unix:{work}/monitor,server=on,wait=off",
                 "-device", "virtio-serial-pci",
                 "-chardev", f"socket,id=stream,path={path}",
                 "-device", "virtserialport,chardev=stream,name=lab")),
@@ -74,8 +72,12 @@ def run(kernel, initramfs, work, memory, cpus):
         try:
             yield from _frames(qemu, listener)
         except Lost as lost:
-            raise Lost(f"{lost}\n{_end_of(console)}") from None
+            raise Lost(f"{lost}\n{_end_of(console)}\n"
+                       f"{_processors(os.path.join(work, 'monitor'))}") from None
         finally:
+            for line in _lines_of(console):
+                if line.startswith("lab: "):
+                    say(line[len("lab: "):])
             qemu.kill()
             qemu.wait()
             qemu.stdout.close()
@@ -112,13 +114,36 @@ def _frames(qemu, listener):
                     return
 
 
-def _end_of(path):
+def _processors(monitor):
+    """Where the CPUs of a machine that fell silent stand, if QEMU still tells."""
+    text = b""
+    try:
+        with socket.socket(socket.AF_UNIX) as stream:
+            stream.settimeout(5)
+            stream.connect(monitor)
+            stream.sendall(b"info registers -a\ninfo lapic 0\ninfo lapic 1\n")
+            stream.settimeout(2)
+            while True:
+                data = stream.recv(1 << 16)
+                if not data:
+                    break
+                text += data
+    except OSError:
+        pass
+    return text.decode(errors="replace")
+
+
+def _lines_of(path):
     try:
         with open(path, errors="replace") as file:
-            lines = file.read().splitlines()[-80:]
+            return file.read().splitlines()
     except OSError:
-        lines = []
-    return "the end of its console:\n" + "\n".join("    " + line for line in lines)
+        return []
+
+
+def _end_of(path):
+    return "the end of its console:\n" + "\n".join(
+        "    " + line for line in _lines_of(path)[-80:])
 
 
 def shell(kernel, initramfs, memory, cpus):

@@ -11,8 +11,11 @@ from . import machine
 FOLDER = os.path.join(os.path.dirname(__file__), "..", "..", "..", "tests", "lab")
 
 
-def build_initramfs(path, packages, runner, jobs, parallel, data, shell=False):
-    """Writes the archive with everything that the machine needs."""
+def build_initramfs(path, packages, tools, jobs, parallel, data, shell=False):
+    """Writes the archive with everything that the machine needs.
+
+    `tools` is the folder with the programs of //tests/lab:machine.
+    """
     archive = cpio.Initramfs()
     for folder in ("dev", "proc", "sys", "tmp", "out", "bin", lab_jobs.WORK):
         archive.folder(folder)
@@ -22,7 +25,8 @@ def build_initramfs(path, packages, runner, jobs, parallel, data, shell=False):
     archive.link("bin/sh", "busybox")
     archive.text("etc/passwd", "root:x:0:0:root:/:/bin/sh\n")
     archive.tree("modules", os.path.join(packages, "modules"))
-    archive.program("lab/runner", runner)
+    for name in ("runner", "keep_vms"):
+        archive.program(f"lab/{name}", os.path.join(tools, name))
     archive.text("lab/jobs", lab_jobs.job_list(jobs))
     archive.text("lab/parallel", str(parallel))
     if shell:
@@ -41,21 +45,21 @@ def build_initramfs(path, packages, runner, jobs, parallel, data, shell=False):
         archive.write(out)
 
 
-def run(packages, runner, jobs, report, say, data=(), parallel=2, memory=3072, cpus=2):
+def run(packages, tools, jobs, report, say, data=(), parallel=2, memory=3072, cpus=2):
     """Runs every job, in a new machine when one goes down; fills `report`."""
     left = list(range(len(jobs)))
     while left:
         with tempfile.TemporaryDirectory(prefix="stock_kvm_lab.") as work:
             archive = os.path.join(work, "initramfs")
             begin = time.monotonic()
-            build_initramfs(archive, packages, runner, [jobs[n] for n in left],
+            build_initramfs(archive, packages, tools, [jobs[n] for n in left],
                             parallel, dict(data))
             size = os.path.getsize(archive) >> 20
             started = set()
             try:
                 for kind, index, content in machine.run(
                         os.path.join(packages, "vmlinuz"), archive, work, memory,
-                        cpus):
+                        cpus, say):
                     if kind == machine.READY:
                         say(f"Linux {content.decode()}, {cpus} CPUs, {memory} MiB, "
                             f"{size} MiB of files: up after "
