@@ -1,8 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "tests/soak/soak.h"
 
+#include <pthread.h>
+
 #include <algorithm>
 #include <cstddef>
+#include <latch>
+#include <thread>
+#include <vector>
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
@@ -29,6 +34,25 @@ std::optional<std::string> SoakOnce(const SoakOptions& options, const Kvm& kvm,
   return Crew(options, world).Work();
 }
 
+// The C library keeps stacks of ended threads, 40 MiB of them in all, and which
+// ones depends on who ends first. With small stacks it keeps every one, and with
+// as many threads at once as ever run there is none to be added later.
+void SettleThreadStacks(uint32_t workers) {
+  pthread_attr_t attributes;
+  ::pthread_attr_init(&attributes);
+  ::pthread_attr_setstacksize(&attributes, size_t{256} << 10);
+  ::pthread_setattr_default_np(&attributes);
+  ::pthread_attr_destroy(&attributes);
+  // Each worker has a thread that kicks for it.
+  const uint32_t count = 2 * workers;
+  std::latch all_run(count);
+  std::vector<std::thread> threads;
+  for (uint32_t i = 0; i < count; ++i) {
+    threads.emplace_back([&] { all_run.arrive_and_wait(); });
+  }
+  for (std::thread& thread : threads) thread.join();
+}
+
 std::string KeptResources(const ProcessResources& before,
                           const HeapUse& heap_before) {
   std::string kept = ProcessResources::Now().Since(before);
@@ -49,6 +73,7 @@ std::optional<std::string> RunSoak(const SoakOptions& options, Counts& counts) {
     return absl::StrCat("threads must be 1 to ", kMaxThreads);
   }
   testing::KeepHeapInBrk();
+  SettleThreadStacks(options.threads);
   const absl::StatusOr<Kvm> kvm = Kvm::Open();
   if (!kvm.ok()) return kvm.status().ToString();
   {

@@ -16,7 +16,7 @@ ROOT = pathlib.Path(__file__).resolve().parent.parent.parent
 DOCUMENT = ROOT / "docs/features.md"
 EVIDENCE = ROOT / "tools/lib/feature_evidence.tsv"
 ENUMERATOR = re.compile(r"^  (k\w+) = (\d+),", re.MULTILINE)
-NAME = re.compile(r"LIBVMM_FEATURE\(\s*(k\w+), (KVM_CAP_\w+)")
+NAME = re.compile(r"LIBVMM_FEATURE\(\s*(k\w+),\s*(KVM_CAP_\w+)")
 EXIT = re.compile(r"^\s*k\w+ = (\d+),\s*// (KVM_EXIT_\w+)", re.MULTILINE)
 KINDS = ("call", "enable", "exit", "value", "test", "-")
 
