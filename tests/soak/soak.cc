@@ -38,9 +38,11 @@ std::optional<std::string> SoakOnce(const SoakOptions& options, const Kvm& kvm,
 // ones depends on who ends first. With small stacks it keeps every one, and with
 // as many threads at once as ever run there is none to be added later.
 void SettleThreadStacks(uint32_t workers) {
+  // Theirs are no mappings that count, and may be larger than this.
+  if (testing::kSanitized) return;
   pthread_attr_t attributes;
   ::pthread_attr_init(&attributes);
-  ::pthread_attr_setstacksize(&attributes, size_t{256} << 10);
+  ::pthread_attr_setstacksize(&attributes, size_t{512} << 10);
   ::pthread_setattr_default_np(&attributes);
   ::pthread_attr_destroy(&attributes);
   // Each worker has a thread that kicks for it.

@@ -27,7 +27,7 @@ struct SoakOptions {
 };
 
 // Threads are at most so many: each has a word of its own in guest memory.
-inline constexpr uint32_t kMaxThreads = 64;
+inline constexpr uint32_t kMaxThreads = 32;
 
 // Random operations over VMs that the threads share, each compared with what
 // must come of it. Afterwards descriptors, mappings and heap must be as they
