@@ -21,9 +21,9 @@ namespace libvmm {
 // Thread-safety: thread-safe; the kernel serialises the attributes.
 // Ownership: move-only; owns the device's descriptor. The kernel keeps the VM
 //     alive as long as that is open.
-// Errors: kUnimplemented without KVM_CREATE_DEVICE (ENOTTY); kNotFound (ENODEV) for a
-//     type that this KVM does not have; kAlreadyExists (EEXIST) for a second
-//     device of a type that allows one.
+// Errors: kUnimplemented without KVM_CREATE_DEVICE (ENOTTY); kNotFound (ENODEV)
+//     for a type that this KVM does not have; kAlreadyExists (EEXIST) for a
+//     second device of a type that allows one.
 // Cost: one system call per operation.
 class KvmDevice {
  public:

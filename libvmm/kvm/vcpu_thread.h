@@ -108,6 +108,8 @@ class VcpuThread {
 
   // Vcpu::Run under the deadline, if one lives, and within reach of the vCPU's
   // Kickers. A kick and a deadline that meet are both reported, the kick first.
+  // Once a deadline is used up Run does not enter the guest; a kick that comes
+  // then stays pending until the deadline has ended.
   absl::StatusOr<Exit> Run(Vcpu& vcpu);
 
   // Starts a deadline for this thread. kFailedPrecondition while another lives;

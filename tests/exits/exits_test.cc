@@ -2,7 +2,6 @@
 // Every reason for which KVM_RUN returns on x86, made by a guest and checked
 // with its payload, or the reason why no guest here can.
 #include <cstdint>
-#include <cstdlib>
 #include <set>
 #include <string>
 
@@ -11,6 +10,7 @@
 #include "libvmm/kvm/exit.h"
 #include "libvmm/testing/kvm_available.h"
 #include "libvmm/testing/status_matchers.h"
+#include "libvmm/testing/stock_kvm.h"
 #include "tests/exits/exit_guests.h"
 
 namespace libvmm::testing {
@@ -77,11 +77,6 @@ constexpr Row kRows[] = {
      "only an SEV-SNP guest gives it, which needs its processor"},
 };
 
-bool OnStockKvm() {
-  const char* const value = std::getenv("LIBVMM_STOCK_KVM");
-  return value != nullptr && value[0] == '1';
-}
-
 class ExitsTest : public ::testing::TestWithParam<Row> {};
 
 TEST_P(ExitsTest, ComesWithItsPayload) {
@@ -97,7 +92,7 @@ TEST_P(ExitsTest, ComesWithItsPayload) {
   }
   // This KVM cannot. That is right only where the row says so.
   EXPECT_NE(row.on, On::kEvery) << status;
-  if (OnStockKvm()) {
+  if (StockKvmRequired()) {
     EXPECT_NE(row.on, On::kStock) << status;
   }
   GTEST_SKIP() << row.otherwise << ": " << status.message();

@@ -124,15 +124,16 @@ def document(native_name, native, lab, known, rows, exits):
                      f"| {here[1]} | {there[1]} |")
     return f"""# Features, and where the tests exercise them
 
-Written by `tools/feature_table`, which runs every KVM test on this machine's KVM
-({native_name}) and on the stock kvm_amd of the lab (`tests/lab`), and notes what each
-kernel granted. By: what shows that a feature was exercised, a call or
-`KVM_ENABLE_CAP` that the kernel granted, an exit that a guest took, a test that
-passed, or, for numbers, that the KVM gave one for the library to go by.
+Written by `tools/feature_table`, which runs every KVM test natively ({native_name})
+and on the stock kvm_amd of the lab (`tests/lab`), and notes what each kernel granted.
+By: what shows that a feature was exercised: a call or `KVM_ENABLE_CAP` that the kernel
+granted, an exit that a guest took, a test that passed, or, for numbers and promises,
+that the KVM gave one for the library to go by. Absent: that KVM answers
+`KVM_CHECK_EXTENSION` with 0.
 
 Of {len(known)} features {counts["both"]} were exercised in both places, \
-{counts["native"]} only natively, {counts["lab"]} only in the
-lab, {counts["nowhere"]} nowhere.
+{counts["native"]} only natively, {counts["lab"]} only in the lab,
+{counts["nowhere"]} nowhere.
 
 | feature | capability | by | natively | in the lab |
 |---|---|---|---|---|
