@@ -12,7 +12,7 @@
 
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
-#include "libvmm/boot/real_mode.h"
+#include "libvmm/kvm/abi.h"
 #include "libvmm/kvm/dirty_log.h"
 #include "libvmm/kvm/vm_setup.h"
 #include "libvmm/testing/kvm_available.h"
@@ -153,7 +153,8 @@ void ExpectMergedPages(TestVm& test, VmMemory::DirtySource source) {
   ASSERT_OK_AND_ASSIGN(Exit exit, vcpu.Run());
   ASSERT_EQ(exit.reason(), ExitReason::kHalt);
   ASSERT_OK(test.memory().StartDirtyTracking(source));
-  ASSERT_OK(EnterRealMode(vcpu, {.ip = TestVm::kEntry, .sp = 0x8000}));
+  ASSERT_OK_AND_ASSIGN(kvm_regs* const regs, vcpu.MutableRegisters());
+  regs->rip = TestVm::kEntry;
   ASSERT_OK_AND_ASSIGN(exit, vcpu.Run());
   ASSERT_EQ(exit.reason(), ExitReason::kHalt);
   ASSERT_TRUE(test.guest().Store<uint8_t>(Gpa(0x3000), 1));

@@ -299,6 +299,7 @@ absl::Status GuestVcpu::ServeSlot(const Exit& exit, const DeviceSlot& slot,
   if (!found && value != kAllOnes) {
     return Mismatch("what an empty bus reads as", value, kAllOnes);
   }
+  const uint32_t tag = slot.tag();  // The device may change behind the check.
   if (!before.IsSteady(slot.mark())) {
     surroundings_.counts.overlapped.fetch_add(1);
     return absl::OkStatus();
@@ -307,8 +308,8 @@ absl::Status GuestVcpu::ServeSlot(const Exit& exit, const DeviceSlot& slot,
   if (found != (before.state() == DeviceSlot::kPresent)) {
     return Mismatch("a device found", found, before.state());
   }
-  if (found && value != slot.tag()) {
-    return Mismatch("what a device gave", value, slot.tag());
+  if (found && value != tag) {
+    return Mismatch("what a device gave", value, tag);
   }
   return absl::OkStatus();
 }
