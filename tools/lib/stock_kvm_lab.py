@@ -2,6 +2,7 @@
 
 import argparse
 import os
+import signal
 import sys
 import tempfile
 
@@ -92,6 +93,8 @@ def summary(results):
 
 
 def main(arguments):
+    # Ended from outside it still puts its folder away.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     options, passed_on = parse(arguments)
     try:
         folder = packages.get(say, options.refresh)

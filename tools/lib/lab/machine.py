@@ -14,7 +14,7 @@ HEADER = struct.Struct("<III")
 # How long the machine may take to start, and then be silent: its runner gives a
 # sign of life every second and keeps the jobs' limits itself.
 START_SECONDS = 180
-SILENT_SECONDS = 30
+SILENT_SECONDS = 60
 
 
 class Lost(Exception):
@@ -24,8 +24,10 @@ class Lost(Exception):
 def command(kernel, initramfs, memory, cpus, console, extra):
     # panic=-1 with -no-reboot: a kernel that panics ends the machine at once.
     # The emulated TSC follows the host's clock; trusting it saves calibration.
-    return ("qemu-system-x86_64", "-accel", "tcg,thread=multi", "-cpu", "max",
-            "-smp", str(cpus), "-m", str(memory), "-no-user-config", "-nodefaults",
+    # setpriv: QEMU ends with this process, however that ends.
+    return ("setpriv", "--pdeathsig", "KILL", "qemu-system-x86_64",
+            "-accel", "tcg,thread=multi", "-cpu", "max", "-smp", str(cpus),
+            "-m", str(memory), "-no-user-config", "-nodefaults",
             "-display", "none", "-no-reboot", "-kernel", kernel,
             "-initrd", initramfs, "-append",
             "console=ttyS0 quiet loglevel=4 panic=-1 oops=panic tsc=reliable "

@@ -111,8 +111,8 @@ class Report:
             self._out.write(result.output[printed:].decode(errors="replace"))
             self._printed[number] = len(result.output)
             if result.ended:
-                self._out.write(f"-- {result.name} {result.failure or 'passed'} "
-                                f"({result.seconds:.1f} s)\n")
+                how = (result.failure or "passed").splitlines()[0]
+                self._out.write(f"-- {result.name} {how} ({result.seconds:.1f} s)\n")
                 self._queue.pop(0)
             self._out.flush()
             if not result.ended:
