@@ -12,7 +12,7 @@ using ::testing::ElementsAre;
 TEST(JobTest, EachLineSaysOneThing) {
   const auto jobs = ParseJobs(
       "job one\nargument /bin/a\nargument with spaces\nargument \n"
-      "environment A=b=c\nfolder /work\noutput /out/0\nlimit 7\nexclusive\n"
+      "environment A=b=c\nfolder /programs\noutput /out/0\nlimit 7\nexclusive\n"
       "job two\nargument /bin/b\n");
   ASSERT_TRUE(jobs.has_value());
   ASSERT_EQ(jobs->size(), 2u);
@@ -20,7 +20,7 @@ TEST(JobTest, EachLineSaysOneThing) {
   EXPECT_EQ(one.name, "one");
   EXPECT_THAT(one.arguments, ElementsAre("/bin/a", "with spaces", ""));
   EXPECT_THAT(one.environment, ElementsAre("A=b=c"));
-  EXPECT_EQ(one.folder, "/work");
+  EXPECT_EQ(one.folder, "/programs");
   EXPECT_EQ(one.output_folder, "/out/0");
   EXPECT_EQ(one.limit, std::chrono::seconds(7));
   EXPECT_TRUE(one.exclusive);

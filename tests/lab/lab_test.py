@@ -26,7 +26,7 @@ FAILURES = {"pass": None, "leave a child": None, "fail": "exited with code 3",
 
 
 def job(how):
-    return jobs.Job(how, "/work/bin/misbehave", MISBEHAVE, [how], limit=3)
+    return jobs.Job(how, "/programs/bin/misbehave", MISBEHAVE, [how], limit=3)
 
 
 class FramesTest(unittest.TestCase):

@@ -11,7 +11,7 @@ import subprocess
 TIMEOUTS = {"short": 60, "moderate": 300, "long": 900, "eternal": 3600}
 SLOWER = 2
 # Where a job's files lie in the machine.
-WORK = "work"
+WORK = "programs"
 # The aspect that describes a Bazel test to the lab.
 ASPECT = "//tests/lab:lab.bzl%lab_aspect"
 
