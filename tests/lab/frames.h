@@ -12,7 +12,7 @@ namespace libvmm::lab {
 // tools/lib/lab/machine.py reads them.
 enum class FrameKind : uint32_t {
   kReady = 1,   // The runner has its list; the bytes name the kernel.
-  kStart = 2,   // The job's process exists.
+  kStart = 2,   // The job is being started.
   kOutput = 3,  // A piece of its stdout and stderr.
   kFile = 4,    // A file it left: path in its output folder, zero byte, content.
   kEnd = 5,     // Text: "exit CODE MILLISECONDS", "signal NUMBER MILLISECONDS",

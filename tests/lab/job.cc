@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "tests/lab/job.h"
 
+#include <algorithm>
 #include <charconv>
-#include <utility>
+#include <system_error>
 
 namespace libvmm::lab {
 namespace {

@@ -17,6 +17,11 @@ def say(text):
     print(f"stock_kvm_lab: {text}", file=sys.stderr, flush=True)
 
 
+def caller_path(path):
+    """`path` as the caller of the script meant it."""
+    return os.path.join(os.environ.get("CALLER_DIR", "."), path)
+
+
 def parse(arguments):
     parser = argparse.ArgumentParser(prog="tools/stock_kvm_lab", add_help=False)
     parser.add_argument("--shell", action="store_true")
@@ -43,12 +48,11 @@ def parse(arguments):
 
 
 def collect(options, passed_on):
-    """The jobs of the command line, and the folder that Bazel builds into."""
+    """The jobs of the command line, and the data for them by name."""
     config = [f"--config={name}" for name in options.config]
     targets = [p for p in options.programs if p.startswith(("//", ":"))]
     jobs = lab_jobs.from_targets(targets, config, options.limit) if targets else []
-    caller = os.environ.get("CALLER_DIR", ".")
-    jobs += [lab_jobs.from_file(os.path.join(caller, p), options.limit)
+    jobs += [lab_jobs.from_file(caller_path(p), options.limit)
              for p in options.programs if p not in targets]
     for job in jobs:
         job.arguments += passed_on
@@ -60,7 +64,7 @@ def collect(options, passed_on):
     data = {}
     for item in options.data:
         here, _, inside = item.partition("=")
-        here = os.path.join(caller, here)
+        here = caller_path(here)
         if not os.path.exists(here):
             raise lab_jobs.Refused(f"--data {item}: {here} is not there")
         data[inside or os.path.basename(os.path.normpath(here))] = here
@@ -116,11 +120,9 @@ def main(arguments):
     session.run(folder, tools, jobs, sheet, say, data, options.parallel,
                 options.memory, options.cpus)
     if options.junit:
-        sheet.junit().write(os.path.join(os.environ.get("CALLER_DIR", "."),
-                                         options.junit))
+        sheet.junit().write(caller_path(options.junit))
     if options.out:
-        keep(os.path.join(os.environ.get("CALLER_DIR", "."), options.out),
-             sheet.results)
+        keep(caller_path(options.out), sheet.results)
     return summary(sheet.results)
 
 

@@ -8,15 +8,13 @@ import tempfile
 
 
 class Initramfs:
-    """Collects files; `write` stores them uncompressed.
+    """Collects files; `write` stores them.
 
-    Unpacking is emulated and slow, so there is no compression, and a file that
-    is added under several names by hard links or again is stored once.
+    There is no compression: unpacking is emulated, and slow.
     """
 
     def __init__(self):
         self._entries = {}  # path -> (mode, content: bytes | host path, device)
-        self._libraries = {}  # host path of a program -> library paths
 
     def folder(self, path):
         path = path.strip("/")
@@ -54,9 +52,6 @@ class Initramfs:
     def program(self, path, host_path):
         """An executable without its debug information, and its libraries."""
         self._add(path, stat.S_IFREG | 0o755, _stripped(host_path))
-        self.libraries_of(host_path)
-
-    def libraries_of(self, host_path):
         for library in shared_libraries(host_path):
             if library.strip("/") not in self._entries:
                 self.file(library, library)
