@@ -8,20 +8,12 @@
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
+#include "libvmm/base/msi.h"
 #include "libvmm/kvm/vm.h"
 
 struct kvm_irqchip;
 
 namespace libvmm {
-
-// A message-signalled interrupt: the write of `data` to `address` that a device
-// would send (Intel SDM volume 3, "Message Signalled Interrupts").
-struct Msi {
-  // With 32-bit APIC ids enabled (KVM_CAP_X2APIC_API), destination id bits 31:8
-  // are in address bits 63:40 and bits 39:32 must be zero.
-  uint64_t address = 0;
-  uint32_t data = 0;
-};
 
 // What became of a change of an interrupt line (KVM_IRQ_LINE_STATUS).
 enum class IrqDelivery {
