@@ -11,10 +11,9 @@ PcLayout PcLayout::ForRam(uint64_t ram_size) {
   layout.low_ram = {Gpa(0), std::min(ram_size, kPciWindow.start.value())};
   layout.high_ram = {kHighRam, ram_size - layout.low_ram.size};
   const uint64_t high_end = kHighRam.value() + layout.high_ram.size;
-  layout.pci_window_64 = {
-      Gpa((high_end + kWindowAlignment - 1) / kWindowAlignment *
-          kWindowAlignment),
-      kPciWindow64Size};
+  layout.pci_window_64 = {Gpa((high_end + kWindowAlignment - 1) /
+                              kWindowAlignment * kWindowAlignment),
+                          kPciWindow64Size};
   return layout;
 }
 

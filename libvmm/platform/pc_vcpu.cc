@@ -16,9 +16,9 @@ absl::StatusOr<std::unique_ptr<PcVcpu>> PcVcpu::Create(Vcpu vcpu, IoBus& ports,
   if (options.halt_exits) {
     LIBVMM_ASSIGN_OR_RETURN(wake, EventFd::Create());
   }
-  return std::unique_ptr<PcVcpu>(
-      new PcVcpu(std::move(vcpu), std::move(kicker), std::move(wake), ports,
-                 mmio, stop, std::move(options)));
+  return std::unique_ptr<PcVcpu>(new PcVcpu(std::move(vcpu), std::move(kicker),
+                                            std::move(wake), ports, mmio, stop,
+                                            std::move(options)));
 }
 
 PcVcpu::PcVcpu(Vcpu vcpu, Kicker kicker, std::optional<EventFd> wake,
@@ -115,9 +115,9 @@ absl::StatusOr<std::optional<PcRunResult>> PcVcpu::HandleKick(
                             GetVcpuState<kvm_mp_state>(vcpu_));
     const bool never_started = state.mp_state == KVM_MP_STATE_UNINITIALIZED ||
                                state.mp_state == KVM_MP_STATE_INIT_RECEIVED;
-    options_.report_halt(never_started ||
-                         (state.mp_state == KVM_MP_STATE_HALTED &&
-                          !exit.interrupt_flag()));
+    options_.report_halt(
+        never_started ||
+        (state.mp_state == KVM_MP_STATE_HALTED && !exit.interrupt_flag()));
   }
   if (stop_.stopped()) return PcRunResult::kStopped;
   if ((requests & kKickRequest) != 0) return PcRunResult::kKicked;
