@@ -3,6 +3,7 @@
 #define LIBVMM_BOOT_LINUX_LINUX_BOOT_H_
 
 #include <cstddef>
+#include <cstdint>
 #include <optional>
 #include <span>
 
@@ -13,13 +14,21 @@
 namespace libvmm {
 
 // What a Linux kernel is told at its start, whichever way it is loaded.
+//
+// Thread-safety: thread-compatible value.
+// Ownership: the spans are lent for the load.
 struct LinuxBootOptions {
+  // Linux has a table of this size for the memory map.
+  static constexpr size_t kMaxMemoryMapEntries = 128;
+  // Far more than its random number generator can hold.
+  static constexpr size_t kMaxRandomSeedSize = 4096;
+
   // The guest's memory. Everything is placed in its RAM entries, which must be
   // writable in the GuestMemory of the load; what the program itself has put in
   // memory (ACPI tables) must stand outside of them.
   E820Map memory_map{};
   LinuxCommandLine command_line{};
-  // Lent for the load. Empty for none.
+  // Empty for none.
   std::span<const std::byte> initrd{};
   // Where the ACPI root pointer stands. Without it the kernel searches the
   // EBDA and 0xe0000 to 0xfffff.
