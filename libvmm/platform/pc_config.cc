@@ -2,6 +2,7 @@
 #include "libvmm/platform/pc_config.h"
 
 #include "absl/strings/str_cat.h"
+#include "libvmm/base/status_macros.h"
 
 namespace libvmm {
 
@@ -15,6 +16,12 @@ absl::Status OutOfRange(absl::string_view field, uint64_t value, uint64_t low,
                         uint64_t high) {
   return absl::InvalidArgumentError(
       absl::StrCat(field, " is ", value, ", expected ", low, " to ", high));
+}
+
+absl::Status Prefixed(absl::string_view field, const absl::Status& status) {
+  if (status.ok()) return status;
+  return absl::Status(status.code(),
+                      absl::StrCat(field, ": ", status.message()));
 }
 
 absl::Status Missing(absl::string_view field) {
@@ -51,14 +58,17 @@ absl::Status Validate(const PcFirmwareBoot& boot) {
 }  // namespace
 
 absl::Status ValidatePcConfig(const PcConfig& config) {
-  if (config.cpu_count < 1 || config.cpu_count > kMaxCpus) {
-    return OutOfRange("cpu_count", config.cpu_count, 1, kMaxCpus);
+  LIBVMM_RETURN_IF_ERROR(Prefixed("topology", config.topology.Validate()));
+  const uint32_t cpu_count = config.topology.vcpu_count();
+  if (cpu_count > kMaxCpus) {
+    return OutOfRange("topology: the number of vCPUs", cpu_count, 1, kMaxCpus);
   }
-  if (config.irqchip == PcIrqChip::kNone && config.cpu_count != 1) {
+  if (config.irqchip == PcIrqChip::kNone && cpu_count != 1) {
     return absl::InvalidArgumentError(
-        absl::StrCat("cpu_count is ", config.cpu_count,
+        absl::StrCat("topology: the number of vCPUs is ", cpu_count,
                      ", expected 1 without APICs (irqchip is kNone)"));
   }
+  LIBVMM_RETURN_IF_ERROR(Prefixed("cpu", config.cpu.Validate()));
   const uint64_t size_mib = config.memory.size_mib;
   if (size_mib < 1 || size_mib > kMaxMemoryMib) {
     return OutOfRange("memory.size_mib", size_mib, 1, kMaxMemoryMib);

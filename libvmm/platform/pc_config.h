@@ -10,6 +10,8 @@
 
 #include "absl/status/status.h"
 #include "absl/time/time.h"
+#include "libvmm/platform/cpu_policy.h"
+#include "libvmm/platform/cpu_topology.h"
 
 namespace libvmm {
 
@@ -123,8 +125,11 @@ using PcBoot = std::variant<std::monostate, PcLinuxBoot, PcMultibootBoot,
                             PcElfBoot, PcFirmwareBoot>;
 
 struct PcConfig {
-  // 1 to 1024, and no more than KVM offers; 1 without APICs.
-  uint32_t cpu_count = 1;
+  // How many vCPUs, and how they are grouped: at most 1024, and no more than
+  // KVM offers; one without APICs.
+  CpuTopology topology = {};
+  // Which processor they are.
+  CpuPolicy cpu = {};
   PcMemory memory = {};
   PcIrqChip irqchip = PcIrqChip::kInKernel;
   PcDevices devices = {};

@@ -25,12 +25,11 @@ struct Refusal {
 
 TEST(PcConfigTest, RefusalsNameTheField) {
   for (const Refusal& refusal : {
-           Refusal{"cpu_count is 0, expected 1 to 1024", {.cpu_count = 0}},
-           Refusal{"cpu_count is 1025, expected 1 to 1024",
-                   {.cpu_count = 1025}},
-           Refusal{"cpu_count is 2, expected 1 without APICs (irqchip is "
-                   "kNone)",
-                   {.cpu_count = 2, .irqchip = PcIrqChip::kNone}},
+           Refusal{"topology: the number of vCPUs is 1025, expected 1 to 1024",
+                   {.topology = {.sockets = 1025}}},
+           Refusal{"topology: the number of vCPUs is 2, expected 1 without "
+                   "APICs (irqchip is kNone)",
+                   {.topology = {.sockets = 2}, .irqchip = PcIrqChip::kNone}},
            Refusal{"memory.size_mib is 0, expected 1 to 16777216",
                    {.memory = {.size_mib = 0}}},
            Refusal{"memory.size_mib is 16777217, expected 1 to 16777216",
@@ -57,7 +56,7 @@ TEST(PcConfigTest, RefusalsNameTheField) {
 
 TEST(PcConfigTest, TheLimitsThemselvesAreValid) {
   for (const PcConfig& config : {
-           PcConfig{.cpu_count = 1024},
+           PcConfig{.topology = {.sockets = 1024}},
            PcConfig{.memory = {.size_mib = 1}},
            PcConfig{.memory = {.size_mib = 16 << 20}},
            PcConfig{.irqchip = PcIrqChip::kNone},
