@@ -35,10 +35,10 @@ absl::Status CpuTopology::Validate() const {
                absl::StrCat(", expected at most ", 1 << kMaxSocketBits));
   }
   if (socket_bits() > kMaxSocketBits) {
-    return Bad("cores_per_socket", cores_per_socket,
-               absl::StrCat(", expected at most ",
-                            1 << (kMaxSocketBits - threads), " with ",
-                            threads_per_core, " threads_per_core"));
+    return Bad(
+        "cores_per_socket", cores_per_socket,
+        absl::StrCat(", expected at most ", 1 << (kMaxSocketBits - threads),
+                     " with ", threads_per_core, " threads_per_core"));
   }
   const unsigned most = kMaxApicIdBits - socket_bits();
   if (BitsFor(sockets) > most) {

@@ -43,9 +43,9 @@ TEST(CpuTopologyTest, OtherCountsArePaddedToThem) {
               ElementsAre(0, 1, 2, 4, 5, 6));
   EXPECT_THAT(ApicIds({.cores_per_socket = 2, .threads_per_core = 3}),
               ElementsAre(0, 1, 2, 4, 5, 6));
-  EXPECT_THAT(ApicIds(
-                  {.sockets = 2, .cores_per_socket = 3, .threads_per_core = 2}),
-              ElementsAre(0, 1, 2, 3, 4, 5, 8, 9, 10, 11, 12, 13));
+  EXPECT_THAT(
+      ApicIds({.sockets = 2, .cores_per_socket = 3, .threads_per_core = 2}),
+      ElementsAre(0, 1, 2, 3, 4, 5, 8, 9, 10, 11, 12, 13));
   EXPECT_THAT(ApicIds({.sockets = 3}), ElementsAre(0, 1, 2));
 }
 

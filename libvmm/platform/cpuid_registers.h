@@ -14,63 +14,65 @@
 namespace libvmm::cpuid {
 
 // EAX of the instruction.
-enum Leaf : uint32_t {
-  kVendor = 0x0,             // highest basic leaf and vendor string
-  kVersion = 0x1,            // family, model, stepping; basic features
-  kCacheDescriptors = 0x2,   // Intel
-  kCaches = 0x4,             // Intel, one subleaf for each cache
-  kMonitor = 0x5,            // MONITOR and MWAIT
-  kPower = 0x6,              // thermal and power management
-  kFeatures = 0x7,           // structured extended features
-  kPerfmon = 0xA,            // Intel, architectural performance monitoring
-  kTopology = 0xB,           // one subleaf for each level
-  kXsave = 0xD,              // one subleaf for each state component
-  kSgx = 0x12,               // Intel
-  kProcessorTrace = 0x14,    // Intel
-  kTscRatio = 0x15,          // Intel
-  kFrequencies = 0x16,       // Intel
-  kLastBranches = 0x1C,      // Intel
-  kTiles = 0x1D,             // AMX palettes
-  kTileMultiply = 0x1E,      // AMX TMUL
-  kTopologyV2 = 0x1F,        // Intel, as 0xB with more levels
-  kPerfmonExtended = 0x23,   // Intel
-  kHypervisor = 0x40000000,  // highest leaf and signature
-  kKvmFeatures = 0x40000001,
-  kHypervisorRates = 0x40000010,  // clock rates
-  kExtendedMax = 0x80000000,
-  kExtendedFeatures = 0x80000001,
-  kBrand = 0x80000002,  // three leaves of 16 characters
-  kBrandEnd = 0x80000004,
-  kLegacyCaches = 0x80000005,  // AMD
-  kL2Cache = 0x80000006,
-  kAdvancedPower = 0x80000007,
-  kAddressSizes = 0x80000008,
-  kSvm = 0x8000000A,              // AMD
-  kInstructionBased = 0x8000001B,  // AMD, IBS
-  kAmdCaches = 0x8000001D,        // as 0x4
-  kAmdTopology = 0x8000001E,
-  kEncryption = 0x8000001F,  // AMD, SME and SEV
-  kExtendedFeatures2 = 0x80000021,
-  kAmdPerfmon = 0x80000022,
-  kAmdTopologyV2 = 0x80000026,  // as 0xB
-};
+inline constexpr uint32_t kVendor =
+    0x0;  // highest basic leaf and vendor string
+inline constexpr uint32_t kVersion =
+    0x1;  // family, model, stepping; basic features
+inline constexpr uint32_t kCacheDescriptors = 0x2;  // Intel
+inline constexpr uint32_t kCaches = 0x4;    // Intel, one subleaf for each cache
+inline constexpr uint32_t kMonitor = 0x5;   // MONITOR and MWAIT
+inline constexpr uint32_t kPower = 0x6;     // thermal and power management
+inline constexpr uint32_t kFeatures = 0x7;  // structured extended features
+inline constexpr uint32_t kPerfmon =
+    0xA;  // Intel, architectural performance monitoring
+inline constexpr uint32_t kTopology = 0xB;  // one subleaf for each level
+inline constexpr uint32_t kXsave = 0xD;  // one subleaf for each state component
+inline constexpr uint32_t kSgx = 0x12;   // Intel
+inline constexpr uint32_t kProcessorTrace = 0x14;  // Intel
+inline constexpr uint32_t kTscRatio = 0x15;        // Intel
+inline constexpr uint32_t kFrequencies = 0x16;     // Intel
+inline constexpr uint32_t kLastBranches = 0x1C;    // Intel
+inline constexpr uint32_t kTiles = 0x1D;           // AMX palettes
+inline constexpr uint32_t kTileMultiply = 0x1E;    // AMX TMUL
+inline constexpr uint32_t kTopologyV2 = 0x1F;  // Intel, as 0xB with more levels
+inline constexpr uint32_t kPerfmonExtended = 0x23;  // Intel
+inline constexpr uint32_t kHypervisor =
+    0x40000000;  // highest leaf and signature
+inline constexpr uint32_t kKvmFeatures = 0x40000001;
+inline constexpr uint32_t kHypervisorRates = 0x40000010;  // clock rates
+inline constexpr uint32_t kExtendedMax = 0x80000000;
+inline constexpr uint32_t kExtendedFeatures = 0x80000001;
+inline constexpr uint32_t kBrand = 0x80000002;  // three leaves of 16 characters
+inline constexpr uint32_t kBrandEnd = 0x80000004;
+inline constexpr uint32_t kLegacyCaches = 0x80000005;  // AMD
+inline constexpr uint32_t kL2Cache = 0x80000006;
+inline constexpr uint32_t kAdvancedPower = 0x80000007;
+inline constexpr uint32_t kAddressSizes = 0x80000008;
+inline constexpr uint32_t kSvm = 0x8000000A;               // AMD
+inline constexpr uint32_t kInstructionBased = 0x8000001B;  // AMD, IBS
+inline constexpr uint32_t kAmdCaches = 0x8000001D;         // as 0x4
+inline constexpr uint32_t kAmdTopology = 0x8000001E;
+inline constexpr uint32_t kEncryption = 0x8000001F;  // AMD, SME and SEV
+inline constexpr uint32_t kExtendedFeatures2 = 0x80000021;
+inline constexpr uint32_t kAmdPerfmon = 0x80000022;
+inline constexpr uint32_t kAmdTopologyV2 = 0x80000026;  // as 0xB
 
 // Leaf 0x1.
-using Version = Field<uint32_t, 31, 0>;                // EAX
-using InitialApicId = Field<uint32_t, 31, 24>;         // EBX
-using LogicalProcessors = Field<uint32_t, 23, 16>;     // EBX
-using Dtes64 = Field<uint32_t, 2, 2>;                  // ECX
-using Monitor = Field<uint32_t, 3, 3>;                 // ECX
-using DsCpl = Field<uint32_t, 4, 4>;                   // ECX
-using Vmx = Field<uint32_t, 5, 5>;                     // ECX
-using Pdcm = Field<uint32_t, 15, 15>;                  // ECX
-using X2Apic = Field<uint32_t, 21, 21>;                // ECX
-using TscDeadline = Field<uint32_t, 24, 24>;           // ECX
-using Xsave = Field<uint32_t, 26, 26>;                 // ECX
-using OsXsave = Field<uint32_t, 27, 27>;               // ECX
-using HypervisorPresent = Field<uint32_t, 31, 31>;     // ECX
-using DebugStore = Field<uint32_t, 21, 21>;            // EDX
-using Htt = Field<uint32_t, 28, 28>;                   // EDX
+using Version = Field<uint32_t, 31, 0>;             // EAX
+using InitialApicId = Field<uint32_t, 31, 24>;      // EBX
+using LogicalProcessors = Field<uint32_t, 23, 16>;  // EBX
+using Dtes64 = Field<uint32_t, 2, 2>;               // ECX
+using Monitor = Field<uint32_t, 3, 3>;              // ECX
+using DsCpl = Field<uint32_t, 4, 4>;                // ECX
+using Vmx = Field<uint32_t, 5, 5>;                  // ECX
+using Pdcm = Field<uint32_t, 15, 15>;               // ECX
+using X2Apic = Field<uint32_t, 21, 21>;             // ECX
+using TscDeadline = Field<uint32_t, 24, 24>;        // ECX
+using Xsave = Field<uint32_t, 26, 26>;              // ECX
+using OsXsave = Field<uint32_t, 27, 27>;            // ECX
+using HypervisorPresent = Field<uint32_t, 31, 31>;  // ECX
+using DebugStore = Field<uint32_t, 21, 21>;         // EDX
+using Htt = Field<uint32_t, 28, 28>;                // EDX
 
 // Leaves 0x4 and 0x8000001D.
 using CacheType = Field<uint32_t, 4, 0>;           // EAX; zero: no more caches
@@ -84,17 +86,17 @@ using Aperf = Field<uint32_t, 0, 0>;       // ECX: APERF and MPERF
 using EnergyBias = Field<uint32_t, 3, 3>;  // ECX
 
 // Leaf 0x7.
-using Sgx = Field<uint32_t, 2, 2>;                // subleaf 0 EBX
-using Pt = Field<uint32_t, 25, 25>;               // subleaf 0 EBX
-using SgxLaunch = Field<uint32_t, 30, 30>;        // subleaf 0 ECX
-using ArchLbr = Field<uint32_t, 19, 19>;          // subleaf 0 EDX
-using AmxBf16 = Field<uint32_t, 22, 22>;          // subleaf 0 EDX
-using AmxTile = Field<uint32_t, 24, 24>;          // subleaf 0 EDX
-using AmxInt8 = Field<uint32_t, 25, 25>;          // subleaf 0 EDX
+using Sgx = Field<uint32_t, 2, 2>;                 // subleaf 0 EBX
+using Pt = Field<uint32_t, 25, 25>;                // subleaf 0 EBX
+using SgxLaunch = Field<uint32_t, 30, 30>;         // subleaf 0 ECX
+using ArchLbr = Field<uint32_t, 19, 19>;           // subleaf 0 EDX
+using AmxBf16 = Field<uint32_t, 22, 22>;           // subleaf 0 EDX
+using AmxTile = Field<uint32_t, 24, 24>;           // subleaf 0 EDX
+using AmxInt8 = Field<uint32_t, 25, 25>;           // subleaf 0 EDX
 using ArchCapabilities = Field<uint32_t, 29, 29>;  // subleaf 0 EDX
-using ArchPerfmonExt = Field<uint32_t, 8, 8>;     // subleaf 1 EAX
-using AmxFp16 = Field<uint32_t, 21, 21>;          // subleaf 1 EAX
-using AmxComplex = Field<uint32_t, 8, 8>;         // subleaf 1 EDX
+using ArchPerfmonExt = Field<uint32_t, 8, 8>;      // subleaf 1 EAX
+using AmxFp16 = Field<uint32_t, 21, 21>;           // subleaf 1 EAX
+using AmxComplex = Field<uint32_t, 8, 8>;          // subleaf 1 EDX
 
 // Leaves 0xB and 0x1F; the id of the thread itself is EDX.
 using TopologyShift = Field<uint32_t, 4, 0>;   // EAX
@@ -126,14 +128,14 @@ using KvmAsyncPfInt = Field<uint32_t, 14, 14>;
 using KvmMsiExtendedDestination = Field<uint32_t, 15, 15>;
 
 // Leaf 0x80000001.
-using CmpLegacy = Field<uint32_t, 1, 1>;              // ECX
-using Svm = Field<uint32_t, 2, 2>;                    // ECX
-using Ibs = Field<uint32_t, 10, 10>;                  // ECX
-using TopologyExtensions = Field<uint32_t, 22, 22>;   // ECX
-using PerfctrCore = Field<uint32_t, 23, 23>;          // ECX
-using PerfctrNb = Field<uint32_t, 24, 24>;            // ECX
-using PerfctrLlc = Field<uint32_t, 28, 28>;           // ECX
-using MonitorX = Field<uint32_t, 29, 29>;             // ECX
+using CmpLegacy = Field<uint32_t, 1, 1>;             // ECX
+using Svm = Field<uint32_t, 2, 2>;                   // ECX
+using Ibs = Field<uint32_t, 10, 10>;                 // ECX
+using TopologyExtensions = Field<uint32_t, 22, 22>;  // ECX
+using PerfctrCore = Field<uint32_t, 23, 23>;         // ECX
+using PerfctrNb = Field<uint32_t, 24, 24>;           // ECX
+using PerfctrLlc = Field<uint32_t, 28, 28>;          // ECX
+using MonitorX = Field<uint32_t, 29, 29>;            // ECX
 
 // Leaf 0x80000007 EDX.
 using InvariantTsc = Field<uint32_t, 8, 8>;

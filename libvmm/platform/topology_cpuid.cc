@@ -39,8 +39,8 @@ void WriteCacheSharing(Cpuid& cpuid, const CpuTopology& topology) {
     if (intel) {
       threads = of_core ? CoreIds(topology) : SocketIds(topology);
     } else {
-      threads = of_core ? topology.threads_per_core
-                        : topology.threads_per_socket();
+      threads =
+          of_core ? topology.threads_per_core : topology.threads_per_socket();
     }
     kvm_cpuid_entry2 copy = entry;
     copy.eax = (copy.eax & ~CacheThreads::kMask) |
@@ -126,11 +126,10 @@ void WriteTopology(Cpuid& cpuid, const CpuTopology& topology,
   const bool amd = IsAmd(cpuid);
   const uint32_t threads = topology.threads_per_socket();
   EditLeaf(cpuid, {.function = kVersion}, [&](CpuidWords words) {
-    words.ebx = InitialApicId::Of(apic_id) |
-                Saturated<LogicalProcessors>(amd ? threads
-                                                 : SocketIds(topology)) |
-                (words.ebx &
-                 ~(InitialApicId::kMask | LogicalProcessors::kMask));
+    words.ebx =
+        InitialApicId::Of(apic_id) |
+        Saturated<LogicalProcessors>(amd ? threads : SocketIds(topology)) |
+        (words.ebx & ~(InitialApicId::kMask | LogicalProcessors::kMask));
     words.edx = Htt::Set(words.edx, threads > 1);
   });
   WriteCacheSharing(cpuid, topology);
