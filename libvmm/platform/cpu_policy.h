@@ -3,6 +3,7 @@
 #define LIBVMM_PLATFORM_CPU_POLICY_H_
 
 #include <array>
+#include <cstddef>
 #include <cstdint>
 #include <string>
 #include <variant>
@@ -61,7 +62,8 @@ struct CpuPolicy {
   std::string brand = {};
 
   // kInvalidArgument names the field: a brand that is too long or has bytes
-  // outside printable ASCII; a level that is no enumerator.
+  // outside printable ASCII; a level that is no enumerator; one of the three
+  // features above beside a LevelCpu, which leaves them all out.
   [[nodiscard]] absl::Status Validate() const;
 };
 
