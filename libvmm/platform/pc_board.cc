@@ -33,7 +33,7 @@ absl::Status PcBoard::CreateSerial() {
   for (uint32_t i = 0; i < parts_.config.devices.serial_ports; ++i) {
     PcSerialHost& host = parts_.host.serial[i];
     serial_.push_back(std::make_unique<Uart16550a>(Uart16550a::Options{
-        .interrupt = Line(kPcSerialPlaces[i].irq),
+        .interrupt = SerialLine(kPcSerialPlaces[i].irq),
         .sink = std::move(host.output),
         .receive_ready = std::move(host.input_ready),
     }));
@@ -115,6 +115,13 @@ absl::Status PcBoard::Place(uint16_t port, uint16_t size, IoDevice& device) {
       parts_.ports.Register({.base = port, .size = size}, device));
   registrations_.push_back(std::move(registration));
   return absl::OkStatus();
+}
+
+absl::AnyInvocable<void(bool level)> PcBoard::SerialLine(uint8_t irq) {
+  std::unique_ptr<SharedLine>& line =
+      serial_lines_[irq == kPcSerialPlaces[0].irq];
+  if (line == nullptr) line = std::make_unique<SharedLine>(Line(irq));
+  return line->MakeInput();
 }
 
 absl::AnyInvocable<void(bool level)> PcBoard::Line(uint32_t gsi) {

@@ -2,6 +2,7 @@
 #ifndef LIBVMM_PLATFORM_PC_BOARD_H_
 #define LIBVMM_PLATFORM_PC_BOARD_H_
 
+#include <array>
 #include <cstdint>
 #include <memory>
 #include <vector>
@@ -25,6 +26,7 @@
 #include "libvmm/platform/pc_host.h"
 #include "libvmm/platform/pc_interrupts.h"
 #include "libvmm/platform/pc_layout.h"
+#include "libvmm/platform/shared_line.h"
 #include "libvmm/platform/stop_latch.h"
 
 namespace libvmm {
@@ -94,10 +96,13 @@ class PcBoard {
   absl::Status CreateDebug();
   absl::Status Place(uint16_t port, uint16_t size, IoDevice& device);
   absl::AnyInvocable<void(bool level)> Line(uint32_t gsi);
+  absl::AnyInvocable<void(bool level)> SerialLine(uint8_t irq);
   absl::AnyInvocable<void()> DeadlineMoved();
 
   Parts parts_;
   FloatingBus floating_;
+  // IRQ 3 and IRQ 4, two ports each.
+  std::array<std::unique_ptr<SharedLine>, 2> serial_lines_;
   std::vector<std::unique_ptr<Uart16550a>> serial_;
   std::unique_ptr<Mc146818> rtc_;
   std::unique_ptr<AcpiPm> acpi_pm_;
