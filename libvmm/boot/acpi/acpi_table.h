@@ -47,14 +47,18 @@ inline constexpr size_t kAcpiTableHeaderSize = 36;
 struct AcpiRegister {
   enum class Space : uint8_t { kSystemMemory = 0, kSystemIo = 1 };
   Space space = Space::kSystemIo;
-  // In bytes: 1, 2, 4 or 8; accessed in words of up to 4 bytes.
-  uint8_t size = 1;
+  uint8_t size = 1;    // in bytes: 1, 2 or 4
+  uint8_t access = 0;  // bytes per access: 1, 2 or 4; 0 is `size`
   uint64_t address = 0;
 
   [[nodiscard]] static constexpr AcpiRegister Port(uint16_t port,
                                                    uint8_t size) {
     return {.space = Space::kSystemIo, .size = size, .address = port};
   }
+
+  // kInvalidArgument, with `name` in the message: a size or an access that is
+  // none of the above.
+  [[nodiscard]] absl::Status Validate(absl::string_view name) const;
 
   friend bool operator==(const AcpiRegister&, const AcpiRegister&) = default;
 };

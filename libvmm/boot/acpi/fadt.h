@@ -60,8 +60,8 @@ struct FadtConfig {
   // FORCE_APIC_PHYSICAL_DESTINATION_MODE).
   bool apic_physical_destination = false;
 
-  // kInvalidArgument: a register's size is not 1, 2, 4 or 8; the sleep
-  // registers or the reset register are not one byte wide.
+  // kInvalidArgument: the sleep registers or the reset register are not one
+  // byte wide.
   [[nodiscard]] absl::Status Validate() const;
 };
 
