@@ -30,7 +30,8 @@ namespace libvmm {
 // say which of the devices are there.
 struct AcpiConfig {
   AcpiIdentity identity;
-  std::variant<AcpiFixedHardware, AcpiReducedHardware> hardware;
+  std::variant<AcpiFixedHardware, AcpiReducedHardware> hardware =
+      AcpiFixedHardware{};
   std::optional<AcpiResetRegister> reset = AcpiResetRegister{};
   uint8_t soft_off_slp_typ = 5;  // what _S5 gives, 0 to 7
   MadtConfig interrupts;

@@ -35,14 +35,6 @@ Term Operation(Opcode opcode, std::initializer_list<const Term*> operands) {
   return Take(std::move(bytes));
 }
 
-// An operation that can also store its result.
-Term Arithmetic(Opcode opcode, std::initializer_list<const Term*> operands) {
-  TableBytes bytes;
-  bytes.Bytes(Operation(opcode, operands).bytes());
-  bytes.Bytes(NoTarget().bytes());
-  return Take(std::move(bytes));
-}
-
 // The five bits of a letter in an EISA id.
 using EisaLetter = Field<uint8_t, 4, 0>;
 
@@ -167,24 +159,26 @@ Term Call(absl::string_view path, std::initializer_list<Term> arguments) {
   return Take(std::move(bytes));
 }
 
-Term Add(const Term& a, const Term& b) {
-  return Arithmetic(Opcode::kAdd, {&a, &b});
+Term Add(const Term& a, const Term& b, const Term& target) {
+  return Operation(Opcode::kAdd, {&a, &b, &target});
 }
-Term Subtract(const Term& a, const Term& b) {
-  return Arithmetic(Opcode::kSubtract, {&a, &b});
+Term Subtract(const Term& a, const Term& b, const Term& target) {
+  return Operation(Opcode::kSubtract, {&a, &b, &target});
 }
-Term And(const Term& a, const Term& b) {
-  return Arithmetic(Opcode::kAnd, {&a, &b});
+Term And(const Term& a, const Term& b, const Term& target) {
+  return Operation(Opcode::kAnd, {&a, &b, &target});
 }
-Term Or(const Term& a, const Term& b) {
-  return Arithmetic(Opcode::kOr, {&a, &b});
+Term Or(const Term& a, const Term& b, const Term& target) {
+  return Operation(Opcode::kOr, {&a, &b, &target});
 }
-Term Not(const Term& a) { return Arithmetic(Opcode::kNot, {&a}); }
-Term ShiftLeft(const Term& a, const Term& count) {
-  return Arithmetic(Opcode::kShiftLeft, {&a, &count});
+Term Not(const Term& a, const Term& target) {
+  return Operation(Opcode::kNot, {&a, &target});
 }
-Term ShiftRight(const Term& a, const Term& count) {
-  return Arithmetic(Opcode::kShiftRight, {&a, &count});
+Term ShiftLeft(const Term& a, const Term& count, const Term& target) {
+  return Operation(Opcode::kShiftLeft, {&a, &count, &target});
+}
+Term ShiftRight(const Term& a, const Term& count, const Term& target) {
+  return Operation(Opcode::kShiftRight, {&a, &count, &target});
 }
 Term Equal(const Term& a, const Term& b) {
   return Operation(Opcode::kLogicalEqual, {&a, &b});
@@ -207,7 +201,8 @@ Term SizeOf(const Term& object) {
   return Operation(Opcode::kSizeOf, {&object});
 }
 Term Index(const Term& object, const Term& index) {
-  return Arithmetic(Opcode::kIndex, {&object, &index});
+  const Term target = NoTarget();
+  return Operation(Opcode::kIndex, {&object, &index, &target});
 }
 Term DerefOf(const Term& reference) {
   return Operation(Opcode::kDerefOf, {&reference});

@@ -61,19 +61,27 @@ class Term {
 [[nodiscard]] Term Name(absl::string_view path);
 [[nodiscard]] Term Local(unsigned index);  // 0 to 7
 [[nodiscard]] Term Arg(unsigned index);    // 0 to 6
-// The target that drops a result.
+// The target that drops a result, so that it is only the expression's value.
 [[nodiscard]] Term NoTarget();
 // A call of a method; `arguments` as many as it takes.
 [[nodiscard]] Term Call(absl::string_view path,
                         std::initializer_list<Term> arguments);
 
-[[nodiscard]] Term Add(const Term& a, const Term& b);
-[[nodiscard]] Term Subtract(const Term& a, const Term& b);
-[[nodiscard]] Term And(const Term& a, const Term& b);
-[[nodiscard]] Term Or(const Term& a, const Term& b);
-[[nodiscard]] Term Not(const Term& a);
-[[nodiscard]] Term ShiftLeft(const Term& a, const Term& count);
-[[nodiscard]] Term ShiftRight(const Term& a, const Term& count);
+// With a target the result is stored there too.
+[[nodiscard]] Term Add(const Term& a, const Term& b,
+                       const Term& target = NoTarget());
+[[nodiscard]] Term Subtract(const Term& a, const Term& b,
+                            const Term& target = NoTarget());
+[[nodiscard]] Term And(const Term& a, const Term& b,
+                       const Term& target = NoTarget());
+[[nodiscard]] Term Or(const Term& a, const Term& b,
+                      const Term& target = NoTarget());
+[[nodiscard]] Term Not(const Term& a, const Term& target = NoTarget());
+[[nodiscard]] Term ShiftLeft(const Term& a, const Term& count,
+                             const Term& target = NoTarget());
+[[nodiscard]] Term ShiftRight(const Term& a, const Term& count,
+                              const Term& target = NoTarget());
+
 [[nodiscard]] Term Equal(const Term& a, const Term& b);
 [[nodiscard]] Term NotEqual(const Term& a, const Term& b);
 [[nodiscard]] Term Less(const Term& a, const Term& b);

@@ -100,13 +100,13 @@ void AppendOsc(aml::Writer& aml, uint32_t control) {
   const aml::Term wanted = aml::Name("CDW3");
   const aml::Term granted = aml::Local(0);
   const auto report = [&](uint64_t bits) {
-    aml.Store(aml::Or(status, aml::Integer(bits)), status);
+    aml.Evaluate(aml::Or(status, aml::Integer(bits), status));
   };
   aml.Method("_OSC", {.argument_count = 4, .serialized = true}, [&] {
     aml.CreateDWordField(aml::Arg(3), aml::Integer(0), "CDW1");
     aml.If(aml::Equal(aml::Arg(0), aml::Uuid(kOscUuid)), [&] {
       aml.CreateDWordField(aml::Arg(3), aml::Integer(8), "CDW3");
-      aml.Store(aml::And(wanted, aml::Integer(control)), granted);
+      aml.Evaluate(aml::And(wanted, aml::Integer(control), granted));
       aml.If(aml::NotEqual(aml::Arg(1), aml::Integer(kOscRevision)),
              [&] { report(kOscUnrecognizedRevision); });
       aml.If(aml::NotEqual(wanted, granted),

@@ -49,7 +49,8 @@ struct AcpiResetRegister {
 };
 
 struct FadtConfig {
-  std::variant<AcpiFixedHardware, AcpiReducedHardware> hardware;
+  std::variant<AcpiFixedHardware, AcpiReducedHardware> hardware =
+      AcpiFixedHardware{};
   std::optional<AcpiResetRegister> reset = AcpiResetRegister{};
   // IAPC_BOOT_ARCH: what the guest may touch without having found it otherwise.
   bool legacy_devices = true;  // devices on an ISA bus, such as serial ports
