@@ -103,23 +103,25 @@ class Mc146818 final : public IoDevice, public TimedDevice {
 
  private:
   // One reading of the clock, for all that an access does.
-  struct Moment {
+  struct Reading {
     absl::Duration monotonic;
     absl::Time now;
   };
-  Moment Sample() const { return {clock_.Monotonic(), clock_.Now()}; }
+  Reading Sample() const { return {clock_.Monotonic(), clock_.Now()}; }
 
-  uint8_t ReadData(const Moment& moment) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
-  void WriteData(uint8_t value, const Moment& moment)
+  uint8_t ReadData(const Reading& reading)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  void WriteData(uint8_t value, const Reading& reading)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   void WriteControl(uint8_t register_a, uint8_t register_b,
-                    const Moment& moment) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+                    const Reading& reading)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   bool IsTimeByte(uint8_t address) const;
 
-  absl::Duration DeadlineAt(const Moment& moment) const
+  absl::Duration DeadlineAt(const Reading& reading) const
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   // Tells the pin, and deadline_moved if the deadline is before `before`.
-  void Settle(absl::Duration before, const Moment& moment)
+  void Settle(absl::Duration before, const Reading& reading)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
 
   const Clock& clock_;

@@ -6,6 +6,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <span>
+#include <utility>
 
 #include "absl/base/thread_annotations.h"
 #include "absl/functional/any_invocable.h"
@@ -112,6 +113,9 @@ class PcTestdev final {
   template <size_t... kLines>
   std::array<InterruptPin, pc_testdev::kIrqCount> MakePins(
       std::index_sequence<kLines...>);
+
+  // Drives all pins by state_.lines and tells them; gives the lock up meanwhile.
+  void SettleLines() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
 
   Options callbacks_;
   Scratch scratch_{*this};
