@@ -49,12 +49,10 @@ class Pit8254Counter {
   [[nodiscard]] bool IsPeriodic() const;
   // The gate's level, not its edge, lets these modes count.
   [[nodiscard]] bool Counts() const;
-  // Counts up to `clocks` pulses with no load among them.
+  // Lets pulses pass that load nothing. True when OUT has risen.
   bool Count(uint64_t clocks);
-  // Pulses until OUT would rise without a load, as loaded with `period` and
-  // having counted `elapsed`.
-  [[nodiscard]] std::optional<uint64_t> Rise(uint32_t period,
-                                             uint32_t elapsed) const;
+  // ClocksToRise if nothing is loaded meanwhile.
+  [[nodiscard]] std::optional<uint64_t> Rise() const;
   // Of a square wave with this period: how long OUT is high.
   [[nodiscard]] static uint32_t HighHalf(uint32_t period);
   // The counting element as a register shows it.
