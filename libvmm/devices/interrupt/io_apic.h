@@ -2,6 +2,7 @@
 #ifndef LIBVMM_DEVICES_INTERRUPT_IO_APIC_H_
 #define LIBVMM_DEVICES_INTERRUPT_IO_APIC_H_
 
+#include <array>
 #include <cstddef>
 #include <cstdint>
 #include <optional>
@@ -82,9 +83,10 @@ class IoApic final : public IoDevice {
   struct Options {
     // Sends a message: IrqChip::SignalMsi.
     absl::AnyInvocable<void(const Msi& msi)> deliver = nullptr;
-    // Route(pin) has changed: time to write the routing table. When two threads
-    // change a pin at once both are told; whoever keeps a table asks for the
-    // Route under its own lock, so that the last one is the right one.
+    // Route(pin) has changed: time to write the routing table. A level is not
+    // sent before this has returned, so that the kernel knows of it. When two
+    // threads change a pin at once both are told; whoever keeps a table asks
+    // for the Route under its own lock, so that the last one is the right one.
     absl::AnyInvocable<void(size_t pin)> route_changed = nullptr;
     Version version = Version::kWithEoiRegister;
     // What the id register is at first, 4 bits (others are dropped); the MADT
@@ -122,7 +124,12 @@ class IoApic final : public IoDevice {
 
  private:
   // What is to be told once the lock is given up.
-  struct News;
+  struct News {
+    // Bit n: the route of pin n has changed, and announcing_ counts it.
+    uint32_t routes = 0;
+    size_t message_count = 0;
+    std::array<Msi, io_apic::kPinCount> messages{};
+  };
 
   [[nodiscard]] uint32_t ReadRegister(uint64_t offset) const
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
@@ -130,19 +137,24 @@ class IoApic final : public IoDevice {
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   void WriteIndex(uint32_t value, News& news)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
-  void WriteEntry(size_t pin, uint64_t value, News& news)
-      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   void EndOfInterruptLocked(uint8_t vector, News& news)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  // The entry as given, but for remote IRR.
+  void SetEntry(size_t pin, uint64_t entry, News& news)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   // Sends the level of a pin, if it is time.
   void SendLevel(size_t pin, News& news) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
-  void Tell(const News& news);
+  void Tell(News& news) ABSL_LOCKS_EXCLUDED(mutex_);
   [[nodiscard]] IoApicRoute RouteOf(uint64_t entry) const;
 
   Options options_;
 
   mutable Mutex mutex_;
   IoApicState state_ ABSL_GUARDED_BY(mutex_);
+  // For each pin, how many calls of route_changed are still to return. No level
+  // is sent meanwhile: the end of the interrupt might not be heard of.
+  std::array<uint32_t, io_apic::kPinCount> announcing_
+      ABSL_GUARDED_BY(mutex_){};
 };
 
 }  // namespace libvmm

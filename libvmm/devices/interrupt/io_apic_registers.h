@@ -55,6 +55,10 @@ using EntryMask = Field<uint64_t, 16, 16>;
 using EntryExtendedDestination = Field<uint64_t, 55, 49>;
 using EntryDestination = Field<uint64_t, 63, 56>;
 inline constexpr uint64_t kEntryReset = EntryMask::kMask;
+inline constexpr uint64_t kEntryWritable =
+    EntryVector::kMask | EntryDeliveryMode::kMask | EntryLogical::kMask |
+    EntryActiveLow::kMask | EntryLevel::kMask | EntryMask::kMask |
+    EntryExtendedDestination::kMask | EntryDestination::kMask;
 
 // Values of EntryDeliveryMode.
 enum class DeliveryMode : uint8_t {
@@ -65,6 +69,14 @@ enum class DeliveryMode : uint8_t {
   kInit = 5,
   kExtInt = 7,
 };
+
+// Whether an entry makes its pin level-triggered: the other delivery modes are
+// edges by their nature.
+[[nodiscard]] constexpr bool IsLevel(uint64_t entry) {
+  const auto mode = static_cast<DeliveryMode>(EntryDeliveryMode::Get(entry));
+  return EntryLevel::Get(entry) != 0 && (mode == DeliveryMode::kFixed ||
+                                         mode == DeliveryMode::kLowestPriority);
+}
 
 // What an entry becomes as a message (Intel SDM volume 3, "Message Signalled
 // Interrupts").

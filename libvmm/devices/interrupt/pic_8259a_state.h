@@ -32,8 +32,8 @@ struct Pic8259aState {
     uint8_t lines = 0;
 
     Expects expects = Expects::kOcw1;
-    // All initialization words have come since power-on. Until then the chip
-    // requests nothing.
+    // All initialization words have come since power-on or the last ICW1.
+    // Until then the chip requests nothing.
     bool initialized = false;
     // The input with the lowest priority.
     uint8_t lowest = pic_8259a::kInputs - 1;
