@@ -74,7 +74,6 @@ class FwCfg final : public IoDevice {
  private:
   // The selected item, or null.
   FwCfgItem* Find(uint16_t selector);
-  const FwCfgItem* Find(uint16_t selector) const;
 
   void ReadDmaAddress(uint64_t offset, std::span<std::byte> data) const;
   void WriteDmaAddress(uint64_t offset, std::span<const std::byte> data);

@@ -26,7 +26,7 @@ struct FwCfgItem {
 
   uint32_t size = 0;
   // All `size` bytes; empty when `reader` makes them.
-  std::vector<std::byte> bytes;
+  std::vector<std::byte> bytes = {};
   Reader reader = nullptr;
 };
 

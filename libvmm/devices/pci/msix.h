@@ -110,7 +110,8 @@ class Msix {
   [[nodiscard]] MsixState Save() const;
 
   // kInvalidArgument: as MsixState::Validate, or another number of vectors;
-  // then nothing has changed. Routes are told; nothing is sent.
+  // then nothing has changed. Routes are told, and what is pending and not
+  // masked is sent.
   [[nodiscard]] absl::Status Restore(const MsixState& state);
 
  private:

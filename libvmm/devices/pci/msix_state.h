@@ -30,8 +30,8 @@ struct MsixState {
   friend bool operator==(const MsixState&, const MsixState&) = default;
 
   // kInvalidArgument names the first field that no Msix could have reached, and
-  // its value: a count of vectors that cannot be, an address with its low bits
-  // set, a pending vector that nothing holds back.
+  // its value: a count of vectors that cannot be, or an address with its low
+  // bits set.
   [[nodiscard]] absl::Status Validate() const;
 };
 

@@ -169,12 +169,12 @@ class PciBus {
                                 unsigned bar) const;
   bool IsFree(AddressSpace space, const IoRange& range) const
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(cycle_mutex_);
-  // Brings the IoBuses in line with what the slot, or all slots, now say.
-  void Remap(Slot& slot) ABSL_EXCLUSIVE_LOCKS_REQUIRED(cycle_mutex_);
-  void RemapAll() ABSL_EXCLUSIVE_LOCKS_REQUIRED(cycle_mutex_);
-  // True when something was taken off.
+  // Takes the slot's BARs off that are no longer where it says; true when there
+  // was one, whose place others may have waited for.
   bool TakeOff(Slot& slot) ABSL_EXCLUSIVE_LOCKS_REQUIRED(cycle_mutex_);
+  // Puts BARs on that do not answer and can.
   void PutOn(Slot& slot) ABSL_EXCLUSIVE_LOCKS_REQUIRED(cycle_mutex_);
+  void PutOnAll() ABSL_EXCLUSIVE_LOCKS_REQUIRED(cycle_mutex_);
   void Unmap(Slot& slot, unsigned bar)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(cycle_mutex_);
   void Map(Slot& slot, unsigned bar, const IoRange& range)
