@@ -25,7 +25,7 @@ struct MsixState {
   bool enabled = false;
   bool function_masked = false;
   // One for each vector that the function has.
-  std::vector<Vector> vectors;
+  std::vector<Vector> vectors = {};
 
   friend bool operator==(const MsixState&, const MsixState&) = default;
 

@@ -16,12 +16,12 @@ namespace libvmm {
 // Thread-safety: thread-compatible value.
 struct PciFunctionState {
   // Configuration space, byte by byte: 256 or 4096.
-  std::vector<uint8_t> config;
+  std::vector<uint8_t> config = {};
   // What SetInterrupt was told last.
   bool interrupt = false;
   // There if and only if the function has MSI-X. The two bits of Message
   // Control are in `config` too, and agree.
-  std::optional<MsixState> msix;
+  std::optional<MsixState> msix = std::nullopt;
 
   friend bool operator==(const PciFunctionState&,
                          const PciFunctionState&) = default;
