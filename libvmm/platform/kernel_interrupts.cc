@@ -1,0 +1,44 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <utility>
+
+#include "libvmm/base/status_macros.h"
+#include "libvmm/kvm/irqchip.h"
+#include "libvmm/kvm/pit.h"
+#include "libvmm/platform/pc_interrupts.h"
+
+namespace libvmm {
+
+namespace {
+
+class KernelInterrupts final : public PcInterrupts {
+ public:
+  KernelInterrupts(IrqChip irqchip, Pit pit)
+      : irqchip_(std::move(irqchip)), pit_(std::move(pit)) {}
+
+  void SetLine(uint32_t gsi, bool high) override {
+    // Fails for a GSI beyond all tables alone.
+    (void)irqchip_.SetLine(gsi, high);
+  }
+  void SignalMsi(const Msi& msi) override {
+    // What a guest wrote leads somewhere or nowhere.
+    (void)irqchip_.SignalMsi(msi);
+  }
+  absl::Status BeforeEntry(Vcpu&) override { return absl::OkStatus(); }
+  bool needs_entry_hook() const override { return false; }
+  void EndOfInterrupt(uint8_t) override {}
+
+ private:
+  IrqChip irqchip_;
+  Pit pit_;
+};
+
+}  // namespace
+
+absl::StatusOr<std::unique_ptr<PcInterrupts>> CreateKernelInterrupts(
+    const Vm& vm) {
+  LIBVMM_ASSIGN_OR_RETURN(IrqChip irqchip, IrqChip::CreateFull(vm));
+  LIBVMM_ASSIGN_OR_RETURN(Pit pit, Pit::Create(vm, irqchip));
+  return std::make_unique<KernelInterrupts>(std::move(irqchip), std::move(pit));
+}
+
+}  // namespace libvmm
