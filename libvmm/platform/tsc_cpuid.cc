@@ -64,7 +64,8 @@ void WriteIntel(Cpuid& cpuid, const ClockRates& rates) {
   }
   cpuid.Set(tsc);
   kvm_cpuid_entry2 frequencies = Entry(kFrequencies);
-  frequencies.eax = (rates.tsc_khz + kKhzPerMhz / 2) / kKhzPerMhz;
+  frequencies.eax = static_cast<uint32_t>(
+      (uint64_t{rates.tsc_khz} + kKhzPerMhz / 2) / kKhzPerMhz);
   frequencies.ebx = frequencies.eax;
   frequencies.ecx = kBusMhz;
   cpuid.Set(frequencies);
