@@ -115,6 +115,7 @@ bool WaitForLine(int fd, const std::string& marker,
     const ssize_t count = ::read(fd, bytes, sizeof(bytes));
     if (count <= 0) return false;
     ::fwrite(bytes, 1, static_cast<size_t>(count), stdout);
+    ::fflush(stdout);
     for (ssize_t i = 0; i < count; ++i) {
       if (bytes[i] == '\n' || bytes[i] == '\r') {
         if (line.ends_with(marker)) return true;

@@ -2,6 +2,8 @@
 
 import os
 import shutil
+import struct
+import subprocess
 
 from . import initramfs as cpio
 from . import packages
@@ -32,3 +34,19 @@ def make(out, folder, modules=()):
     with open(initrd, "wb") as file:
         archive.write(file)
     return kernel, initrd
+
+
+def unpack_kernel(out, folder):
+    """Writes the vmlinux that the kernel of `folder` has inside to the file `out`.
+
+    The offsets are those of Linux's boot protocol; the payload is LZ4 with the
+    length of what it holds behind it.
+    """
+    with open(os.path.join(folder, "vmlinuz"), "rb") as file:
+        image = file.read()
+    sectors = image[0x1F1] or 4
+    offset, size = struct.unpack_from("<II", image, 0x248)
+    start = (sectors + 1) * 512 + offset
+    with open(out, "wb") as file:
+        subprocess.run(("lz4", "-dc"), input=image[start:start + size - 4],
+                       stdout=file, check=True)
