@@ -31,27 +31,27 @@ struct SmbiosConfig {
   struct System {
     std::string manufacturer = "libvmm";
     std::string product = "libvmm PC";
-    std::string version;
-    std::string serial;
+    std::string version = {};
+    std::string serial = {};
     // In the order in which it is written, most significant byte first. All
     // zeros: none. A VM's identity for cloud-init and the like.
     std::array<uint8_t, 16> uuid = {};
-    std::string sku;
-    std::string family;
+    std::string sku = {};
+    std::string family = {};
   } system;
 
   // Type 3.
   struct Chassis {
     std::string manufacturer = "libvmm";
-    std::string version;
-    std::string serial;
-    std::string asset_tag;
+    std::string version = {};
+    std::string serial = {};
+    std::string asset_tag = {};
   } chassis;
 
   // Type 4, one for each socket.
   struct Processors {
-    std::string manufacturer;
-    std::string version;     // such as CPUID's brand string
+    std::string manufacturer = {};
+    std::string version = {};     // such as CPUID's brand string
     uint32_t sockets = 1;    // 1 to 256
     uint32_t cores = 1;      // per socket, not zero
     uint32_t threads = 1;    // per socket, at least cores
@@ -63,12 +63,12 @@ struct SmbiosConfig {
   // Types 16, 17 and 19: one memory device for each 16 GiB, at most 256.
   struct Memory {
     // The guest's RAM, at most 2^20 ranges of whole KiB, ascending.
-    std::vector<GpaRange> ranges;
+    std::vector<GpaRange> ranges = {};
   } memory;
 
   // Type 11: free text for the guest; systemd reads credentials here. Each at
   // most 65535 characters, at most 255 in number.
-  std::vector<std::string> oem_strings;
+  std::vector<std::string> oem_strings = {};
 
   // kInvalidArgument, naming the field and its value.
   [[nodiscard]] absl::Status Validate() const;
