@@ -22,7 +22,7 @@ class VcpuThreads {
   VcpuThreads(const VcpuThreads&) = delete;
   VcpuThreads& operator=(const VcpuThreads&) = delete;
   // The machine has stopped by now, or a thread failed and stopped it.
-  ~VcpuThreads() { Join(); }
+  ~VcpuThreads() { (void)Join(); }
 
   // Waits for all, and gives the first failure of the host.
   absl::Status Join();

@@ -31,8 +31,8 @@ struct LevelCpu {
 // The embedder's own list, and MSRs that every vCPU starts with beside or
 // instead of those of boot_msrs.h.
 struct CustomCpu {
-  Cpuid cpuid;
-  Msrs msrs;
+  Cpuid cpuid = {};
+  Msrs msrs = {};
   // A feature bit that the host's list lacks is an error, unless this is set:
   // for features that the embedder knows to work, such as emulated ones.
   bool allow_unsupported = false;

@@ -14,17 +14,14 @@
 namespace libvmm::cpuid {
 
 // EAX of the instruction.
-inline constexpr uint32_t kVendor =
-    0x0;  // highest basic leaf and vendor string
-inline constexpr uint32_t kVersion =
-    0x1;  // family, model, stepping; basic features
+inline constexpr uint32_t kVendor = 0x0;            // and highest basic leaf
+inline constexpr uint32_t kVersion = 0x1;           // and basic features
 inline constexpr uint32_t kCacheDescriptors = 0x2;  // Intel
 inline constexpr uint32_t kCaches = 0x4;    // Intel, one subleaf for each cache
 inline constexpr uint32_t kMonitor = 0x5;   // MONITOR and MWAIT
 inline constexpr uint32_t kPower = 0x6;     // thermal and power management
 inline constexpr uint32_t kFeatures = 0x7;  // structured extended features
-inline constexpr uint32_t kPerfmon =
-    0xA;  // Intel, architectural performance monitoring
+inline constexpr uint32_t kPerfmon = 0xA;   // Intel, performance counters
 inline constexpr uint32_t kTopology = 0xB;  // one subleaf for each level
 inline constexpr uint32_t kXsave = 0xD;  // one subleaf for each state component
 inline constexpr uint32_t kSgx = 0x12;   // Intel
@@ -35,9 +32,8 @@ inline constexpr uint32_t kLastBranches = 0x1C;    // Intel
 inline constexpr uint32_t kTiles = 0x1D;           // AMX palettes
 inline constexpr uint32_t kTileMultiply = 0x1E;    // AMX TMUL
 inline constexpr uint32_t kTopologyV2 = 0x1F;  // Intel, as 0xB with more levels
-inline constexpr uint32_t kPerfmonExtended = 0x23;  // Intel
-inline constexpr uint32_t kHypervisor =
-    0x40000000;  // highest leaf and signature
+inline constexpr uint32_t kPerfmonExtended = 0x23;   // Intel
+inline constexpr uint32_t kHypervisor = 0x40000000;  // signature
 inline constexpr uint32_t kKvmFeatures = 0x40000001;
 inline constexpr uint32_t kHypervisorRates = 0x40000010;  // clock rates
 inline constexpr uint32_t kExtendedMax = 0x80000000;

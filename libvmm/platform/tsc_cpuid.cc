@@ -22,8 +22,8 @@ struct Ratio {
 };
 
 // The last convergent of the continued fraction of above/below whose numerator
-// is at most `limit`: no fraction of smaller terms comes closer. Zeros when even
-// the whole part is above it.
+// is at most `limit`: no fraction of smaller terms comes closer. Zeros when all
+// numerators but 0 are above it.
 Ratio BestRatio(uint32_t above, uint32_t below, uint64_t limit) {
   uint64_t previous[2] = {0, 1};
   uint64_t last[2] = {1, 0};
@@ -64,7 +64,8 @@ void WriteIntel(Cpuid& cpuid, const ClockRates& rates) {
   }
   cpuid.Set(tsc);
   kvm_cpuid_entry2 frequencies = Entry(kFrequencies);
-  frequencies.eax = (rates.tsc_khz + kKhzPerMhz / 2) / kKhzPerMhz;
+  frequencies.eax = static_cast<uint32_t>(
+      (uint64_t{rates.tsc_khz} + kKhzPerMhz / 2) / kKhzPerMhz);
   frequencies.ebx = frequencies.eax;
   frequencies.ecx = kBusMhz;
   cpuid.Set(frequencies);

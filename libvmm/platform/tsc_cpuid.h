@@ -24,9 +24,9 @@ struct ClockRates {
 //
 //   0x40000010  EAX: TSC, EBX: APIC bus, in kHz; leaf 0x40000000 is raised to
 //               it. Only in a list with KVM's leaves.
-//   0x15        (Intel) TSC as a ratio to the APIC's clock, within 1 kHz in
-//               10^6. Numbers are chosen so that a guest may multiply them in
-//               32 bits, as Linux does; all zero where none are so small.
+//   0x15        (Intel) TSC as a ratio to the APIC's clock, as near as numbers
+//               come that a guest may multiply in 32 bits, as Linux does; all
+//               zero where none are so small
 //   0x16        (Intel) the same rounded to MHz, and a 100 MHz bus
 //
 // Intel's two leaves are for vendor string "GenuineIntel" alone, as nobody else

@@ -146,9 +146,9 @@ absl::StatusOr<std::span<const std::byte>> FindProtectedMode(
   if (size <= kEntry64Offset || !RangeFits(file.size(), offset, size)) {
     return Malformed(
         "syssize", header.syssize,
-        absl::StrCat("from ", kEntry64Offset / kParagraphSize + 1, " to ",
-                     (file.size() - offset) / kParagraphSize,
-                     " paragraphs, what the file holds behind its setup"));
+        absl::StrCat("more than ", kEntry64Offset / kParagraphSize,
+                     " and at most ", (file.size() - offset) / kParagraphSize,
+                     ", what the file holds behind its setup"));
   }
   if (header.init_size < size) {
     return Malformed("init_size", header.init_size,

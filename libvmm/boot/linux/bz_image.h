@@ -17,13 +17,13 @@ namespace libvmm {
 
 // Where BzImage::Load put what it loaded, and how the kernel starts.
 struct BzImageStart {
-  Gpa entry;              // the 64-bit entry point
-  Gpa boot_params;        // for RSI; the "zero page", 4 KiB
-  GpaRange tables;        // for the GDT and the page tables of EnterBzImage
-  GpaRange kernel;        // init_size bytes, of which the file fills the first
-  GpaRange command_line;  // with its NUL
-  GpaRange initrd;        // empty without one
-  GpaRange setup_data;    // empty without a random seed
+  Gpa entry{};        // the 64-bit entry point
+  Gpa boot_params{};  // for RSI; the "zero page", 4 KiB
+  GpaRange tables{};  // for the GDT and the page tables of EnterBzImage
+  GpaRange kernel{};  // init_size bytes, of which the file fills the first
+  GpaRange command_line{};  // with its NUL
+  GpaRange initrd{};        // empty without one
+  GpaRange setup_data{};    // empty without a random seed
 };
 
 // A compressed Linux kernel for x86-64 as distributions ship it: /boot/vmlinuz

@@ -18,12 +18,12 @@ namespace libvmm {
 
 // Where PvhKernel::Load put what it loaded, and how the kernel starts.
 struct PvhStart {
-  Gpa entry;              // the 32-bit entry point
-  Gpa start_info;         // for EBX
-  Gpa tables;             // for the GDT of EnterPvh
-  GpaRange kernel;        // all segments
-  GpaRange command_line;  // with its NUL; empty without one
-  GpaRange initrd;        // empty without one
+  Gpa entry{};              // the 32-bit entry point
+  Gpa start_info{};         // for EBX
+  Gpa tables{};             // for the GDT of EnterPvh
+  GpaRange kernel{};        // all segments
+  GpaRange command_line{};  // with its NUL; empty without one
+  GpaRange initrd{};        // empty without one
 };
 
 // A kernel with a PVH entry point: a vmlinux, or another ELF program with the

@@ -22,11 +22,11 @@ namespace libvmm {
 
 // Where MultibootImage::Load put what it loaded, and how the kernel starts.
 struct MultibootStart {
-  Gpa entry;                      // the 32-bit entry point
-  Gpa info;                       // for EBX
-  Gpa tables;                     // for the GDT of EnterMultiboot
-  GpaRange kernel;                // with its BSS
-  std::vector<GpaRange> modules;  // in the order given
+  Gpa entry{};                      // the 32-bit entry point
+  Gpa info{};                       // for EBX
+  Gpa tables{};                     // for the GDT of EnterMultiboot
+  GpaRange kernel{};                // with its BSS
+  std::vector<GpaRange> modules{};  // in the order given
 };
 
 // A kernel that follows the Multiboot specification, version 0.6.96: a header
