@@ -167,7 +167,7 @@ class PcTest : public ::testing::Test {
       output_.append(reinterpret_cast<const char*>(bytes.data()), bytes.size());
     };
     ASSERT_OK_AND_ASSIGN(pc_, Pc::Create(*kvm_, config, std::move(host)));
-    ASSERT_OK(pc_->memory().guest_memory().Write(
+    ASSERT_TRUE(pc_->memory().guest_memory().Write(
         Gpa(kEntry), std::as_bytes(std::span(code))));
     ASSERT_OK(EnterRealMode(pc_->vcpus()[0]->vcpu(), {.ip = kEntry}));
   }
@@ -254,8 +254,8 @@ TEST_P(PcIrqChipTest, AnEmbeddersStopEndsEveryVcpu) {
 INSTANTIATE_TEST_SUITE_P(All, PcIrqChipTest,
                          ::testing::Values(PcIrqChip::kInKernel,
                                            PcIrqChip::kSplit, PcIrqChip::kNone),
-                         [](const auto& info) {
-                           switch (info.param) {
+                         [](const auto& chip) {
+                           switch (chip.param) {
                              case PcIrqChip::kInKernel:
                                return "InKernel";
                              case PcIrqChip::kSplit:
@@ -317,7 +317,7 @@ TEST_F(PcTest, MemoryAbove3GiBIsBehind4GiB) {
   config.memory.size_mib = 3 * 1024 + 4;
   Create(config, kHelloAndPowerOff);
   const uint32_t value = 0x1234;
-  EXPECT_OK(pc_->memory().guest_memory().Write(
+  EXPECT_TRUE(pc_->memory().guest_memory().Write(
       Gpa((uint64_t{4} << 30) + (4 << 20) - 4),
       std::as_bytes(std::span(&value, 1))));
   EXPECT_EQ(RunUntilStop().reason, PcStopReason::kPowerOff);
