@@ -51,6 +51,58 @@ std::optional<T> ReadAt(std::span<const std::byte> bytes, uint64_t offset) {
   return value;
 }
 
+// The two classes of ELF files. Headers of 32 bits are widened as soon as they
+// are copied: their fields are the same but for the widths.
+struct Format64 {
+  using Ehdr = Elf64_Ehdr;
+  using Phdr = Elf64_Phdr;
+  using Dyn = Elf64_Dyn;
+  static constexpr unsigned char kClass = ELFCLASS64;
+  static constexpr absl::string_view kClassName = "2 (ELFCLASS64)";
+  static constexpr uint16_t kMachine = EM_X86_64;
+  static constexpr absl::string_view kMachineName = "62 (EM_X86_64)";
+  static constexpr uint64_t kLastAddress = kMax<uint64_t>;
+};
+
+struct Format32 {
+  using Ehdr = Elf32_Ehdr;
+  using Phdr = Elf32_Phdr;
+  using Dyn = Elf32_Dyn;
+  static constexpr unsigned char kClass = ELFCLASS32;
+  static constexpr absl::string_view kClassName = "1 (ELFCLASS32)";
+  static constexpr uint16_t kMachine = EM_386;
+  static constexpr absl::string_view kMachineName = "3 (EM_386)";
+  static constexpr uint64_t kLastAddress = kMax<uint32_t>;
+};
+
+template <typename Ehdr>
+Elf64_Ehdr Widen(const Ehdr& header) {
+  Elf64_Ehdr wide{};
+  std::memcpy(wide.e_ident, header.e_ident, sizeof wide.e_ident);
+  wide.e_type = header.e_type;
+  wide.e_machine = header.e_machine;
+  wide.e_version = header.e_version;
+  wide.e_entry = header.e_entry;
+  wide.e_phoff = header.e_phoff;
+  wide.e_ehsize = header.e_ehsize;
+  wide.e_phentsize = header.e_phentsize;
+  wide.e_phnum = header.e_phnum;
+  return wide;
+}
+
+template <typename Phdr>
+Elf64_Phdr WidenProgram(const Phdr& header) {
+  return {.p_type = header.p_type,
+          .p_flags = header.p_flags,
+          .p_offset = header.p_offset,
+          .p_vaddr = header.p_vaddr,
+          .p_paddr = header.p_paddr,
+          .p_filesz = header.p_filesz,
+          .p_memsz = header.p_memsz,
+          .p_align = header.p_align};
+}
+
+template <typename Format>
 absl::Status CheckIdent(const Elf64_Ehdr& header) {
   const unsigned char* const ident = header.e_ident;
   if (std::memcmp(ident, ELFMAG, SELFMAG) != 0) {
@@ -61,12 +113,14 @@ absl::Status CheckIdent(const Elf64_Ehdr& header) {
         absl::Hex(ident[3], absl::kZeroPad2), ", expected 7f 45 4c 46"));
   }
   switch (ident[EI_CLASS]) {
-    case ELFCLASS64:
+    case Format::kClass:
       break;
-    case ELFCLASS32:
-      return Unsupported("e_ident[EI_CLASS]", ELFCLASS32, "2 (ELFCLASS64)");
+    case ELFCLASS32 + ELFCLASS64 - Format::kClass:
+      return Unsupported("e_ident[EI_CLASS]", ident[EI_CLASS],
+                         Format::kClassName);
     default:
-      return Malformed("e_ident[EI_CLASS]", ident[EI_CLASS], "2 (ELFCLASS64)");
+      return Malformed("e_ident[EI_CLASS]", ident[EI_CLASS],
+                       Format::kClassName);
   }
   switch (ident[EI_DATA]) {
     case ELFDATA2LSB:
@@ -83,11 +137,12 @@ absl::Status CheckIdent(const Elf64_Ehdr& header) {
   return absl::OkStatus();
 }
 
+template <typename Format>
 absl::Status CheckHeader(const Elf64_Ehdr& header,
                          std::span<const std::byte> file) {
-  LIBVMM_RETURN_IF_ERROR(CheckIdent(header));
-  if (header.e_machine != EM_X86_64) {
-    return Unsupported("e_machine", header.e_machine, "62 (EM_X86_64)");
+  LIBVMM_RETURN_IF_ERROR(CheckIdent<Format>(header));
+  if (header.e_machine != Format::kMachine) {
+    return Unsupported("e_machine", header.e_machine, Format::kMachineName);
   }
   if (header.e_type != ET_EXEC && header.e_type != ET_DYN) {
     return Unsupported("e_type", header.e_type, "2 (ET_EXEC) or 3 (ET_DYN)");
@@ -95,20 +150,21 @@ absl::Status CheckHeader(const Elf64_Ehdr& header,
   if (header.e_version != EV_CURRENT) {
     return Malformed("e_version", header.e_version, "1 (EV_CURRENT)");
   }
-  if (header.e_ehsize != sizeof(Elf64_Ehdr)) {
+  if (header.e_ehsize != sizeof(typename Format::Ehdr)) {
     return Malformed("e_ehsize", header.e_ehsize,
-                     absl::StrCat(sizeof(Elf64_Ehdr)));
+                     absl::StrCat(sizeof(typename Format::Ehdr)));
   }
-  if (header.e_phentsize != sizeof(Elf64_Phdr)) {
+  if (header.e_phentsize != sizeof(typename Format::Phdr)) {
     return Malformed("e_phentsize", header.e_phentsize,
-                     absl::StrCat(sizeof(Elf64_Phdr)));
+                     absl::StrCat(sizeof(typename Format::Phdr)));
   }
   // PN_XNUM, the escape to larger counts, is beyond the limit too.
   if (header.e_phnum == 0 || header.e_phnum > ElfImage::kMaxProgramHeaders) {
     return Malformed("e_phnum", header.e_phnum,
                      absl::StrCat("1 to ", ElfImage::kMaxProgramHeaders));
   }
-  const uint64_t table_size = uint64_t{header.e_phnum} * sizeof(Elf64_Phdr);
+  const uint64_t table_size =
+      uint64_t{header.e_phnum} * sizeof(typename Format::Phdr);
   if (!RangeFits(file.size(), header.e_phoff, table_size)) {
     return Malformed(
         "e_phoff", header.e_phoff,
@@ -143,6 +199,7 @@ absl::StatusOr<std::span<const std::byte>> FileBytes(
 
 // p_vaddr and p_offset need not agree modulo p_align: the segment is copied,
 // not mapped.
+template <typename Format>
 absl::StatusOr<ElfSegment> ParseSegment(std::span<const std::byte> file,
                                         size_t index,
                                         const Elf64_Phdr& header) {
@@ -158,11 +215,11 @@ absl::StatusOr<ElfSegment> ParseSegment(std::span<const std::byte> file,
       absl::StrCat("with p_memsz 0x", absl::Hex(header.p_memsz),
                    " it passes the end of the address space");
   if (header.p_memsz != 0) {
-    if (!GpaRange::Create(Gpa(header.p_paddr), header.p_memsz)) {
+    if (header.p_memsz - 1 > Format::kLastAddress - header.p_paddr) {
       return MalformedAddress(HeaderField(index, "p_paddr"), header.p_paddr,
                               wraps);
     }
-    if (header.p_memsz - 1 > kMax<uint64_t> - header.p_vaddr) {
+    if (header.p_memsz - 1 > Format::kLastAddress - header.p_vaddr) {
       return MalformedAddress(HeaderField(index, "p_vaddr"), header.p_vaddr,
                               wraps);
     }
@@ -214,16 +271,17 @@ bool InExecutableSegment(std::span<const ElfSegment> segments, uint64_t entry) {
 }
 
 // True when the dynamic section lists relocations; refuses shared objects.
+template <typename Dyn>
 absl::StatusOr<bool> ParseDynamic(size_t index,
                                   std::span<const std::byte> bytes) {
-  if (bytes.size() % sizeof(Elf64_Dyn) != 0) {
+  if (bytes.size() % sizeof(Dyn) != 0) {
     return Malformed(
         HeaderField(index, "p_filesz"), bytes.size(),
-        absl::StrCat("a multiple of ", sizeof(Elf64_Dyn), " for PT_DYNAMIC"));
+        absl::StrCat("a multiple of ", sizeof(Dyn), " for PT_DYNAMIC"));
   }
   bool relocations = false;
-  for (uint64_t at = 0; at < bytes.size(); at += sizeof(Elf64_Dyn)) {
-    const auto entry = *ReadAt<Elf64_Dyn>(bytes, at);
+  for (uint64_t at = 0; at < bytes.size(); at += sizeof(Dyn)) {
+    const auto entry = *ReadAt<Dyn>(bytes, at);
     switch (entry.d_tag) {
       case DT_NULL:
         return relocations;
@@ -302,23 +360,35 @@ absl::Status CheckNotes(std::span<const std::byte> bytes, size_t alignment) {
 }  // namespace
 
 absl::StatusOr<ElfImage> ElfImage::Parse(std::span<const std::byte> file) {
-  const auto header = ReadAt<Elf64_Ehdr>(file, 0);
-  if (!header) {
+  return ParseAs<Format64>(file);
+}
+
+absl::StatusOr<ElfImage> ElfImage::Parse32(std::span<const std::byte> file) {
+  return ParseAs<Format32>(file);
+}
+
+template <typename Format>
+absl::StatusOr<ElfImage> ElfImage::ParseAs(std::span<const std::byte> file) {
+  using Phdr = typename Format::Phdr;
+  const auto file_header = ReadAt<typename Format::Ehdr>(file, 0);
+  if (!file_header) {
     return Malformed("file size", file.size(),
-                     absl::StrCat("at least ", sizeof(Elf64_Ehdr)));
+                     absl::StrCat("at least ", sizeof *file_header));
   }
-  LIBVMM_RETURN_IF_ERROR(CheckHeader(*header, file));
+  const Elf64_Ehdr header = Widen(*file_header);
+  LIBVMM_RETURN_IF_ERROR(CheckHeader<Format>(header, file));
 
   ElfImage image;
-  image.entry_ = Gva(header->e_entry);
-  image.position_independent_ = header->e_type == ET_DYN;
-  for (size_t i = 0; i < header->e_phnum; ++i) {
-    const auto program =
-        *ReadAt<Elf64_Phdr>(file, header->e_phoff + i * sizeof(Elf64_Phdr));
+  image.last_address_ = Format::kLastAddress;
+  image.entry_ = Gva(header.e_entry);
+  image.position_independent_ = header.e_type == ET_DYN;
+  for (size_t i = 0; i < header.e_phnum; ++i) {
+    const Elf64_Phdr program =
+        WidenProgram(*ReadAt<Phdr>(file, header.e_phoff + i * sizeof(Phdr)));
     switch (program.p_type) {
       case PT_LOAD: {
         LIBVMM_ASSIGN_OR_RETURN(const ElfSegment segment,
-                                ParseSegment(file, i, program));
+                                ParseSegment<Format>(file, i, program));
         if (segment.memory_size == 0) break;
         image.alignment_ = std::max(image.alignment_, program.p_align);
         image.segments_.push_back(segment);
@@ -329,7 +399,8 @@ absl::StatusOr<ElfImage> ElfImage::Parse(std::span<const std::byte> file) {
                            "a program that needs no interpreter (PT_INTERP)");
       case PT_DYNAMIC: {
         LIBVMM_ASSIGN_OR_RETURN(const auto bytes, FileBytes(file, i, program));
-        LIBVMM_ASSIGN_OR_RETURN(const bool relocations, ParseDynamic(i, bytes));
+        LIBVMM_ASSIGN_OR_RETURN(const bool relocations,
+                                ParseDynamic<typename Format::Dyn>(i, bytes));
         image.has_relocations_ = image.has_relocations_ || relocations;
         break;
       }
@@ -357,8 +428,8 @@ absl::StatusOr<ElfImage> ElfImage::Parse(std::span<const std::byte> file) {
     return absl::InvalidArgumentError(
         "ELF p_paddr of the segments spans the whole 64-bit address space");
   }
-  if (!InExecutableSegment(image.segments_, header->e_entry)) {
-    return MalformedAddress("e_entry", header->e_entry,
+  if (!InExecutableSegment(image.segments_, header.e_entry)) {
+    return MalformedAddress("e_entry", header.e_entry,
                             "inside no executable PT_LOAD segment");
   }
   return image;
@@ -387,7 +458,7 @@ absl::Status ElfImage::Rebase(uint64_t bias) {
   }
   for (const ElfSegment& segment : segments_) {
     const uint64_t highest = std::max(segment.gpa.value(), segment.gva.value());
-    if (bias > kMax<uint64_t> - highest - (segment.memory_size - 1)) {
+    if (bias > last_address_ - highest - (segment.memory_size - 1)) {
       return absl::InvalidArgumentError(absl::StrCat(
           "ELF bias 0x", absl::Hex(bias), " moves the segment at gpa 0x",
           absl::Hex(segment.gpa.value()), ", gva 0x",

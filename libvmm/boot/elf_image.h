@@ -30,12 +30,19 @@ struct ElfSegment {
   [[nodiscard]] GpaRange range() const { return {gpa, memory_size}; }
 };
 
-// A parsed ELF program for a 64-bit x86 guest (System V gABI chapters 4 and 5,
-// x86-64 psABI): little-endian ELFCLASS64, EM_X86_64.
+// A parsed ELF program for an x86 guest (System V gABI chapters 4 and 5, x86-64
+// and i386 psABI): little-endian, ELFCLASS64 for EM_X86_64 or ELFCLASS32 for
+// EM_386.
 //
 //   LIBVMM_ASSIGN_OR_RETURN(ImageFile file, ImageFile::Open(path));
 //   LIBVMM_ASSIGN_OR_RETURN(ElfImage image, ElfImage::Parse(file.bytes()));
 //   LIBVMM_RETURN_IF_ERROR(image.Load(memory));
+//
+// A 64-bit program that wants long mode from its first instruction is started by
+// EnterLongMode (libvmm/boot/long_mode.h) at entry(), with ElfMappings
+// (libvmm/boot/elf_mappings.h) for pages; a 32-bit one by EnterProtectedMode.
+// Kernels that follow a boot protocol have loaders of their own in
+// libvmm/boot/linux and libvmm/boot/multiboot.
 //
 // Supported: ET_EXEC at its linked addresses, and ET_DYN (static PIE) at any
 // bias when it carries no relocations. Not supported, and said so: programs
@@ -56,7 +63,10 @@ class ElfImage {
   // More program headers than any linker emits; files with more are refused.
   static constexpr size_t kMaxProgramHeaders = 512;
 
+  // A 64-bit program; a 32-bit one is kUnimplemented.
   static absl::StatusOr<ElfImage> Parse(std::span<const std::byte> file);
+  // A 32-bit program; a 64-bit one is kUnimplemented.
+  static absl::StatusOr<ElfImage> Parse32(std::span<const std::byte> file);
 
   // Where execution starts (e_entry). Inside an executable segment: by gva, or
   // by gpa in kernels that are entered before they have page tables.
@@ -78,7 +88,7 @@ class ElfImage {
   // and the entry. Changes nothing when it fails:
   //   kFailedPrecondition  the image is ET_EXEC
   //   kInvalidArgument     bias is not a multiple of the largest p_align, or an
-  //                        address would pass the end of the 64-bit space
+  //                        address would pass the end of the address space
   absl::Status Rebase(uint64_t bias);
 
   // The descriptor of the first note of that owner and type, over all PT_NOTE
@@ -101,8 +111,12 @@ class ElfImage {
 
   ElfImage() = default;
 
+  template <typename Format>
+  static absl::StatusOr<ElfImage> ParseAs(std::span<const std::byte> file);
+
   Gva entry_;
-  uint64_t alignment_ = 1;  // the largest p_align
+  uint64_t last_address_ = 0;  // of the program's address space
+  uint64_t alignment_ = 1;     // the largest p_align
   bool position_independent_ = false;
   bool has_relocations_ = false;
   std::vector<ElfSegment> segments_;

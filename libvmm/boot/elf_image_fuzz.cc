@@ -86,15 +86,19 @@ void CheckLoad(const ElfImage& image) {
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   const auto file = std::as_bytes(std::span(data, size));
   auto image = ElfImage::Parse(file);
-  if (!image.ok()) {
-    Require(!image.status().message().empty());
-    return 0;
-  }
-  CheckInvariants(*image, file);
-  CheckLoad(*image);
-  if (image->Rebase(3 * kPage).ok()) {
-    CheckInvariants(*image, file);
-    CheckLoad(*image);
+  auto image32 = ElfImage::Parse32(file);
+  Require(!image.ok() || !image32.ok());
+  for (auto* const parsed : {&image, &image32}) {
+    if (!parsed->ok()) {
+      Require(!parsed->status().message().empty());
+      continue;
+    }
+    CheckInvariants(**parsed, file);
+    CheckLoad(**parsed);
+    if ((*parsed)->Rebase(3 * kPage).ok()) {
+      CheckInvariants(**parsed, file);
+      CheckLoad(**parsed);
+    }
   }
   return 0;
 }

@@ -491,5 +491,91 @@ TEST(ElfImageTest, EmptyDynamicSectionHasNoRelocations) {
   EXPECT_FALSE(image.has_relocations());
 }
 
+TEST(ElfImageTest, A32BitProgramIsTheSameInItsOwnFormat) {
+  ElfBuilder elf = TwoSegments();
+  const std::vector<std::byte> note =
+      ElfNote(std::span("Xen"), 18, Bytes(4, 0x11));
+  elf.AddProgram(PT_NOTE, note);
+  const std::vector<std::byte> file = elf.Build32();
+  EXPECT_THAT(
+      ElfImage::Parse(file),
+      StatusIs(kUnimplemented,
+               "ELF e_ident[EI_CLASS] is 1; supported is 2 (ELFCLASS64)"));
+  ASSERT_OK_AND_ASSIGN(const ElfImage image, ElfImage::Parse32(file));
+  EXPECT_EQ(image.entry(), Gva(0x10000));
+  EXPECT_EQ(image.range(), (GpaRange{Gpa(0x10000), 0x10000 + 200}));
+  ASSERT_EQ(image.segments().size(), 2u);
+  EXPECT_TRUE(image.segments()[0].executable);
+  EXPECT_FALSE(image.segments()[0].writable);
+  EXPECT_TRUE(image.segments()[1].writable);
+  ASSERT_TRUE(image.FindNote("Xen", 18).has_value());
+  EXPECT_EQ(image.FindNote("Xen", 18)->size(), 4u);
+  const auto memory = Memory(Gpa(0x10000), 0x20000, 0xee);
+  ASSERT_OK(image.Load(*memory));
+  EXPECT_EQ(ReadAt(*memory, Gpa(0x10000), 100), Bytes(100, 0xaa));
+  EXPECT_EQ(ReadAt(*memory, Gpa(0x20032), 150), Bytes(150, 0));
+}
+
+TEST(ElfImageTest, Malformed32BitFileIsRefusedByField) {
+  const BadFile rows[] = {
+      {"64-bit class",
+       [](ElfBuilder& elf) { elf.header().e_ident[EI_CLASS] = 3; }, kInvalid,
+       "ELF e_ident[EI_CLASS] is 3, expected 1 (ELFCLASS32)"},
+      {"machine", [](ElfBuilder& elf) { elf.header().e_machine = EM_ARM; },
+       kUnimplemented, "ELF e_machine is 40; supported is 3 (EM_386)"},
+      {"header size", [](ElfBuilder& elf) { elf.header().e_ehsize = 53; },
+       kInvalid, "ELF e_ehsize is 53, expected 52"},
+      {"program header size",
+       [](ElfBuilder& elf) { elf.header().e_phentsize = 33; }, kInvalid,
+       "ELF e_phentsize is 33, expected 32"},
+      {"table beyond the file",
+       [](ElfBuilder& elf) { elf.header().e_phoff = ~0u; }, kInvalid,
+       "ELF e_phoff is 4294967295, expected room for 64 bytes"},
+      {"physical end",
+       [](ElfBuilder& elf) { elf.program(1).p_paddr = ~0u - 198; }, kInvalid,
+       "program header 1: p_paddr is 0xffffff39"},
+      {"virtual end",
+       [](ElfBuilder& elf) { elf.program(1).p_vaddr = ~0u - 198; }, kInvalid,
+       "program header 1: p_vaddr is 0xffffff39"},
+      {"dynamic section",
+       [](ElfBuilder& elf) { elf.AddProgram(PT_DYNAMIC, Bytes(12, 0)); },
+       kInvalid, "p_filesz is 12, expected a multiple of 8 for PT_DYNAMIC"},
+  };
+  for (const BadFile& row : rows) {
+    SCOPED_TRACE(row.name);
+    ElfBuilder elf = TwoSegments();
+    row.spoil(elf);
+    EXPECT_THAT(ElfImage::Parse32(elf.Build32()),
+                StatusIs(row.code, HasSubstr(row.message)));
+  }
+  EXPECT_THAT(
+      ElfImage::Parse32(TwoSegments().Build()),
+      StatusIs(kUnimplemented,
+               "ELF e_ident[EI_CLASS] is 2; supported is 1 (ELFCLASS32)"));
+  EXPECT_THAT(ElfImage::Parse32(Bytes(51, 0)),
+              StatusIs(kInvalid, "ELF file size is 51, expected at least 52"));
+}
+
+TEST(ElfImageTest, The32BitSpaceEndsAt4GiB) {
+  ElfBuilder elf = TwoSegments();
+  elf.program(1).p_paddr = elf.program(1).p_vaddr = ~0u - 199;
+  elf.header().e_type = ET_DYN;
+  const std::vector<std::byte> file = elf.Build32();
+  ASSERT_OK_AND_ASSIGN(ElfImage image, ElfImage::Parse32(file));
+  EXPECT_THAT(image.Rebase(kPage),
+              StatusIs(kInvalid, HasSubstr("past the end of the address "
+                                           "space")));
+  EXPECT_EQ(image.segments()[1].gpa, Gpa(0xffffff38));
+}
+
+TEST(ElfImageTest, A32BitDynamicSectionIsRead) {
+  ElfBuilder elf = TwoSegments();
+  const Elf32_Dyn entry{.d_tag = DT_RELSZ, .d_un = {.d_val = 8}};
+  elf.AddProgram(PT_DYNAMIC, std::as_bytes(std::span(&entry, 1)));
+  const std::vector<std::byte> file = elf.Build32();
+  ASSERT_OK_AND_ASSIGN(const ElfImage image, ElfImage::Parse32(file));
+  EXPECT_TRUE(image.has_relocations());
+}
+
 }  // namespace
 }  // namespace libvmm

@@ -14,8 +14,9 @@
 
 namespace libvmm::testing {
 
-// Puts an x86-64 ELF file together byte by byte. Valid as long as the test
-// leaves it so: header() and program() give every field away for spoiling.
+// Puts an x86-64 ELF file, or one for 32 bits, together byte by byte. Valid as
+// long as the test leaves it so: header() and program() give every field away
+// for spoiling.
 //
 //   ElfBuilder elf;
 //   elf.AddLoad({.gpa = Gpa(0x1000), .contents = code, .flags = PF_R | PF_X});
@@ -83,17 +84,59 @@ class ElfBuilder {
   // The file. A field of header() that the test has set stays; e_phoff counts
   // as set when it is not zero.
   [[nodiscard]] std::vector<std::byte> Build() const {
+    return Assemble(header_, programs_);
+  }
+
+  // The same as an ELFCLASS32 file for EM_386. Class, machine and header sizes
+  // become those of 32 bits unless the test has set them; other numbers lose
+  // their upper half.
+  [[nodiscard]] std::vector<std::byte> Build32() const {
+    const auto swap = [](auto value, auto from, auto to) {
+      return value == from ? static_cast<decltype(value)>(to) : value;
+    };
+    Elf32_Ehdr header{};
+    std::memcpy(header.e_ident, header_.e_ident, sizeof header.e_ident);
+    header.e_ident[EI_CLASS] =
+        swap(header.e_ident[EI_CLASS], ELFCLASS64, ELFCLASS32);
+    header.e_type = header_.e_type;
+    header.e_machine = swap(header_.e_machine, EM_X86_64, EM_386);
+    header.e_version = header_.e_version;
+    header.e_entry = static_cast<Elf32_Addr>(header_.e_entry);
+    header.e_phoff = static_cast<Elf32_Off>(header_.e_phoff);
+    header.e_ehsize =
+        swap(header_.e_ehsize, sizeof(Elf64_Ehdr), sizeof(Elf32_Ehdr));
+    header.e_phentsize =
+        swap(header_.e_phentsize, sizeof(Elf64_Phdr), sizeof(Elf32_Phdr));
+    header.e_phnum = header_.e_phnum;
+    std::vector<Elf32_Phdr> programs;
+    for (const Elf64_Phdr& program : programs_) {
+      programs.push_back({.p_type = program.p_type,
+                          .p_offset = static_cast<Elf32_Off>(program.p_offset),
+                          .p_vaddr = static_cast<Elf32_Addr>(program.p_vaddr),
+                          .p_paddr = static_cast<Elf32_Addr>(program.p_paddr),
+                          .p_filesz = static_cast<Elf32_Word>(program.p_filesz),
+                          .p_memsz = static_cast<Elf32_Word>(program.p_memsz),
+                          .p_flags = program.p_flags,
+                          .p_align = static_cast<Elf32_Word>(program.p_align)});
+    }
+    return Assemble(header, programs);
+  }
+
+ private:
+  template <typename Ehdr, typename Phdr>
+  std::vector<std::byte> Assemble(Ehdr header,
+                                  const std::vector<Phdr>& programs) const {
     std::vector<std::byte> file = file_;
     file.resize((file.size() + 7) & ~size_t{7});
-    Elf64_Ehdr header = header_;
-    if (header.e_phoff == 0) header.e_phoff = file.size();
+    if (header.e_phoff == 0) {
+      header.e_phoff = static_cast<decltype(header.e_phoff)>(file.size());
+    }
     std::memcpy(file.data(), &header, sizeof header);
-    const auto table = std::as_bytes(std::span(programs_));
+    const auto table = std::as_bytes(std::span(programs));
     file.insert(file.end(), table.begin(), table.end());
     return file;
   }
 
- private:
   Elf64_Ehdr header_{};
   std::vector<Elf64_Phdr> programs_;
   std::vector<std::byte> file_;
