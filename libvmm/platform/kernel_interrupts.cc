@@ -2,6 +2,8 @@
 #include <utility>
 
 #include "libvmm/base/status_macros.h"
+#include "libvmm/kvm/abi.h"
+#include "libvmm/kvm/irq_routing.h"
 #include "libvmm/kvm/irqchip.h"
 #include "libvmm/kvm/pit.h"
 #include "libvmm/platform/pc_interrupts.h"
@@ -32,11 +34,28 @@ class KernelInterrupts final : public PcInterrupts {
   Pit pit_;
 };
 
+// KVM's default routes, but for the timer's GSI 0: PCs wire it to the IOAPIC's
+// pin 2, and the tables say so.
+absl::Status WireTimer(const Vm& vm) {
+  constexpr uint32_t kTimerGsi = 0;
+  constexpr uint32_t kTimerPin = 2;
+  LIBVMM_ASSIGN_OR_RETURN(IrqRouting routing, IrqRouting::Create(vm));
+  LIBVMM_RETURN_IF_ERROR(routing.AddDefaultRoutes());
+  routing.Remove(kTimerGsi);
+  routing.Remove(kTimerPin);
+  LIBVMM_RETURN_IF_ERROR(routing.AddPin(
+      kTimerGsi, {.chip = KVM_IRQCHIP_PIC_MASTER, .pin = kTimerGsi}));
+  LIBVMM_RETURN_IF_ERROR(routing.AddPin(
+      kTimerGsi, {.chip = KVM_IRQCHIP_IOAPIC, .pin = kTimerPin}));
+  return routing.Commit();
+}
+
 }  // namespace
 
 absl::StatusOr<std::unique_ptr<PcInterrupts>> CreateKernelInterrupts(
     const Vm& vm) {
   LIBVMM_ASSIGN_OR_RETURN(IrqChip irqchip, IrqChip::CreateFull(vm));
+  LIBVMM_RETURN_IF_ERROR(WireTimer(vm));
   LIBVMM_ASSIGN_OR_RETURN(Pit pit, Pit::Create(vm, irqchip));
   return std::make_unique<KernelInterrupts>(std::move(irqchip), std::move(pit));
 }

@@ -22,8 +22,8 @@ namespace libvmm {
 //
 // Thread-safety: thread-safe.
 // Errors: kInvalidArgument, as "line 1, column 10: memory.size_mib is 0,
-//     expected 1 to 16777216", lines and columns counted from 1 (a tab goes to the
-//     next multiple of 8):
+//     expected 1 to 16777216", lines and columns counted from 1, a tab to the
+//     next multiple of 8:
 //       - text that is no such description: unknown fields, bad values
 //       - a field given twice, or two of which only one can be
 //       - values that ValidatePcConfig refuses

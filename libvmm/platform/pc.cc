@@ -76,7 +76,30 @@ absl::Status Pc::SetUp(const Kvm& kvm) {
 absl::Status Pc::CreateInterrupts() {
   LIBVMM_RETURN_IF_ERROR(SetTssAddress(vm_, PcLayout::kTss));
   LIBVMM_RETURN_IF_ERROR(SetIdentityMapAddress(vm_, PcLayout::kIdentityMap));
-  LIBVMM_ASSIGN_OR_RETURN(interrupts_, CreateKernelInterrupts(vm_));
+  PcInterruptParts parts{.clock = clock_,
+                         .ports = ports_,
+                         .mmio = mmio_,
+                         .deadlines = *deadlines_,
+                         .wake_vcpu = [this] {
+                           if (!vcpus_.empty())
+                             vcpus_.front()->WakeForInterrupt();
+                         }};
+  switch (config_.irqchip) {
+    case PcIrqChip::kInKernel: {
+      LIBVMM_ASSIGN_OR_RETURN(interrupts_, CreateKernelInterrupts(vm_));
+      break;
+    }
+    case PcIrqChip::kSplit: {
+      LIBVMM_ASSIGN_OR_RETURN(interrupts_,
+                              CreateSplitInterrupts(vm_, std::move(parts)));
+      break;
+    }
+    case PcIrqChip::kNone: {
+      LIBVMM_ASSIGN_OR_RETURN(interrupts_,
+                              CreatePicInterrupts(std::move(parts)));
+      break;
+    }
+  }
   return absl::OkStatus();
 }
 

@@ -5,7 +5,11 @@
 #include <utility>
 
 #include "libvmm/base/status_macros.h"
+#include "libvmm/devices/fw_cfg/fw_cfg_machine.h"
+#include "libvmm/devices/panic/pvpanic_registers.h"
+#include "libvmm/devices/pci/host_bridge.h"
 #include "libvmm/devices/rtc/cmos_memory_size.h"
+#include "libvmm/devices/testdev/pc_testdev_registers.h"
 #include "libvmm/platform/exit_port_stop.h"
 
 namespace libvmm {
@@ -26,14 +30,19 @@ absl::Status PcBoard::CreateAll() {
   LIBVMM_RETURN_IF_ERROR(CreateSerial());
   LIBVMM_RETURN_IF_ERROR(CreateRtc());
   LIBVMM_RETURN_IF_ERROR(CreatePower());
-  return CreateDebug();
+  LIBVMM_RETURN_IF_ERROR(CreateKeyboard());
+  LIBVMM_RETURN_IF_ERROR(CreatePanic());
+  LIBVMM_RETURN_IF_ERROR(CreateDebug());
+  LIBVMM_RETURN_IF_ERROR(CreateTestDevice());
+  LIBVMM_RETURN_IF_ERROR(CreateFwCfg());
+  return CreatePci();
 }
 
 absl::Status PcBoard::CreateSerial() {
   for (uint32_t i = 0; i < parts_.config.devices.serial_ports; ++i) {
     PcSerialHost& host = parts_.host.serial[i];
     serial_.push_back(std::make_unique<Uart16550a>(Uart16550a::Options{
-        .interrupt = SerialLine(kPcSerialPlaces[i].irq),
+        .interrupt = Line(kPcSerialPlaces[i].irq),
         .sink = std::move(host.output),
         .receive_ready = std::move(host.input_ready),
     }));
@@ -92,6 +101,36 @@ absl::Status PcBoard::CreatePower() {
                *system_control_a_);
 }
 
+absl::Status PcBoard::CreateKeyboard() {
+  if (!parts_.config.devices.keyboard) return absl::OkStatus();
+  StopLatch& stop = parts_.stop;
+  keyboard_ = std::make_unique<I8042>(I8042::Options{
+      .interrupt = Line(I8042::kIrq),
+      .reset =
+          [&stop] {
+            stop.Set({.reason = PcStopReason::kReset, .source = "i8042"});
+          },
+  });
+  LIBVMM_RETURN_IF_ERROR(
+      Place(I8042::kDataPort, I8042::kPortSize, keyboard_->data_port()));
+  return Place(I8042::kCommandPort, I8042::kPortSize,
+               keyboard_->command_port());
+}
+
+absl::Status PcBoard::CreatePanic() {
+  if (!parts_.config.devices.pvpanic) return absl::OkStatus();
+  StopLatch& stop = parts_.stop;
+  pvpanic_ = std::make_unique<Pvpanic>(
+      Pvpanic::Options{.report = [&stop](uint8_t events) {
+        // A crash kernel has taken over: the machine goes on.
+        if (!pvpanic::EventPanicked::Get(events)) return;
+        stop.Set({.reason = PcStopReason::kPanic,
+                  .code = events,
+                  .source = "pvpanic"});
+      }});
+  return Place(Pvpanic::kPort, Pvpanic::kSize, *pvpanic_);
+}
+
 absl::Status PcBoard::CreateDebug() {
   const PcDevices& config = parts_.config.devices;
   if (config.debug_console.has_value()) {
@@ -109,6 +148,75 @@ absl::Status PcBoard::CreateDebug() {
   return absl::OkStatus();
 }
 
+absl::Status PcBoard::CreateTestDevice() {
+  if (!parts_.config.devices.test_device) return absl::OkStatus();
+  for (uint32_t gsi = 0; gsi < pc_testdev::kIrqCount; ++gsi) {
+    test_lines_.push_back(Line(gsi));
+  }
+  test_device_ = std::make_unique<PcTestdev>(PcTestdev::Options{
+      .irq = [this](uint8_t line, bool level) { test_lines_[line](level); }});
+  LIBVMM_RETURN_IF_ERROR(Place(pc_testdev::kScratchPort,
+                               pc_testdev::kScratchSize,
+                               test_device_->scratch()));
+  LIBVMM_RETURN_IF_ERROR(Place(pc_testdev::kByteScratchPort,
+                               pc_testdev::kScratchSize,
+                               test_device_->scratch()));
+  LIBVMM_RETURN_IF_ERROR(Place(pc_testdev::kFlushPort, pc_testdev::kFlushSize,
+                               test_device_->flush()));
+  LIBVMM_RETURN_IF_ERROR(
+      Place(pc_testdev::kIrqPort, pc_testdev::kIrqCount, test_device_->irqs()));
+  return PlaceInMemory(
+      {Gpa(pc_testdev::kMemoryAddress), pc_testdev::kMemorySize},
+      test_device_->memory());
+}
+
+absl::Status PcBoard::CreateFwCfg() {
+  if (!parts_.config.devices.fw_cfg) return absl::OkStatus();
+  const uint32_t cpus = parts_.config.topology.vcpu_count();
+  FwCfgMachine machine{
+      .cpu_count = static_cast<uint16_t>(cpus),
+      .max_cpu_count = static_cast<uint16_t>(cpus),
+      .ram_size = parts_.layout.low_ram.size + parts_.layout.high_ram.size,
+  };
+  for (const GpaRange& ram : {parts_.layout.low_ram, parts_.layout.high_ram}) {
+    if (ram.size == 0) continue;
+    machine.e820.push_back({.start = ram.start.value(), .size = ram.size});
+  }
+  FwCfgItems items;
+  LIBVMM_RETURN_IF_ERROR(machine.AddTo(items));
+  fw_cfg_ = std::make_unique<FwCfg>(std::move(items), &parts_.memory);
+  return Place(FwCfg::kPort, FwCfg::kSize, *fw_cfg_);
+}
+
+absl::Status PcBoard::CreatePci() {
+  if (!parts_.config.devices.pci) return absl::OkStatus();
+  const GpaRange& low = PcLayout::kPciWindow;
+  const GpaRange& high = parts_.layout.pci_window_64;
+  LIBVMM_ASSIGN_OR_RETURN(
+      pci_bus_,
+      PciBus::Create(
+          {.mmio = parts_.mmio, .pio = parts_.ports},
+          {.memory_windows = {{.base = low.start.value(), .size = low.size},
+                              {.base = high.start.value(), .size = high.size}},
+           .io_windows = {kPcPciPorts}}));
+  // SeaBIOS goes by the chipset; Linux needs none.
+  const bool firmware =
+      std::holds_alternative<PcFirmwareBoot>(parts_.config.boot);
+  LIBVMM_ASSIGN_OR_RETURN(host_bridge_,
+                          PciFunction::Create(PciHostBridge(
+                              firmware ? PciHostBridgeModel::k440Fx
+                                       : PciHostBridgeModel::kGeneric)));
+  LIBVMM_ASSIGN_OR_RETURN(host_bridge_place_,
+                          pci_bus_->Attach({}, *host_bridge_));
+  config_ports_ = std::make_unique<PciConfigPorts>(
+      *pci_bus_,
+      PciConfigPorts::Options{.reset_control = reset_control_.get()});
+  LIBVMM_RETURN_IF_ERROR(
+      Place(PciConfigPorts::kPort, PciConfigPorts::kSize, *config_ports_));
+  ecam_ = std::make_unique<PciEcam>(*pci_bus_);
+  return PlaceInMemory(PcLayout::kEcam, *ecam_);
+}
+
 absl::Status PcBoard::Place(uint16_t port, uint16_t size, IoDevice& device) {
   LIBVMM_ASSIGN_OR_RETURN(
       IoRegistration registration,
@@ -117,17 +225,24 @@ absl::Status PcBoard::Place(uint16_t port, uint16_t size, IoDevice& device) {
   return absl::OkStatus();
 }
 
-absl::AnyInvocable<void(bool level)> PcBoard::SerialLine(uint8_t irq) {
-  std::unique_ptr<SharedLine>& line =
-      serial_lines_[irq == kPcSerialPlaces[0].irq];
-  if (line == nullptr) line = std::make_unique<SharedLine>(Line(irq));
-  return line->MakeInput();
+absl::Status PcBoard::PlaceInMemory(const GpaRange& range, IoDevice& device) {
+  LIBVMM_ASSIGN_OR_RETURN(
+      IoRegistration registration,
+      parts_.mmio.Register({.base = range.start.value(), .size = range.size},
+                           device));
+  registrations_.push_back(std::move(registration));
+  return absl::OkStatus();
 }
 
 absl::AnyInvocable<void(bool level)> PcBoard::Line(uint32_t gsi) {
-  return [&interrupts = parts_.interrupts, gsi](bool level) {
-    interrupts.SetLine(gsi, level);
-  };
+  std::unique_ptr<SharedLine>& line = lines_[gsi];
+  if (line == nullptr) {
+    line = std::make_unique<SharedLine>(
+        [&interrupts = parts_.interrupts, gsi](bool level) {
+          interrupts.SetLine(gsi, level);
+        });
+  }
+  return line->MakeInput();
 }
 
 absl::AnyInvocable<void()> PcBoard::DeadlineMoved() {

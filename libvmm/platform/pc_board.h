@@ -13,13 +13,21 @@
 #include "libvmm/devices/debug_console.h"
 #include "libvmm/devices/exit_port.h"
 #include "libvmm/devices/floating_bus.h"
+#include "libvmm/devices/fw_cfg/fw_cfg.h"
 #include "libvmm/devices/io_bus.h"
 #include "libvmm/devices/io_registration.h"
+#include "libvmm/devices/keyboard/i8042.h"
+#include "libvmm/devices/panic/pvpanic.h"
+#include "libvmm/devices/pci/config_ports.h"
+#include "libvmm/devices/pci/ecam.h"
+#include "libvmm/devices/pci/pci_bus.h"
+#include "libvmm/devices/pci/pci_function.h"
 #include "libvmm/devices/power/acpi_pm.h"
 #include "libvmm/devices/power/reset_control.h"
 #include "libvmm/devices/power/system_control_a.h"
 #include "libvmm/devices/rtc/mc146818.h"
 #include "libvmm/devices/serial/uart_16550a.h"
+#include "libvmm/devices/testdev/pc_testdev.h"
 #include "libvmm/memory/guest_memory.h"
 #include "libvmm/platform/deadline_source.h"
 #include "libvmm/platform/pc_config.h"
@@ -42,13 +50,16 @@ inline constexpr PcSerialPlace kPcSerialPlaces[] = {
     {.port = 0x3e8, .irq = 4},
     {.port = 0x2e8, .irq = 3},
 };
-// Where the power management registers, and the panic notifier, are.
+// Where the power management registers are.
 inline constexpr uint16_t kPcPmPort = 0x600;
-inline constexpr uint16_t kPcPvpanicPort = 0x505;
 // What SLP_TYP is for soft off: _S5 of the tables says it too.
 inline constexpr uint8_t kPcSoftOffSleepType = 5;
+// Interrupt lines that lead to an IOAPIC's pins.
+inline constexpr uint32_t kPcGsiCount = 24;
 // Where the interrupt pins of PCI devices lead.
 inline constexpr uint32_t kPcPciGsis[] = {16, 17, 18, 19};
+// Where PCI's I/O BARs may be.
+inline constexpr IoRange kPcPciPorts = {.base = 0xc000, .size = 0x4000};
 
 // The devices of a PC that PcConfig names, and those that every PC has, in their
 // places on the buses and wired to interrupts, deadlines and the stop latch.
@@ -85,6 +96,9 @@ class PcBoard {
     return index < serial_.size() ? serial_[index].get() : nullptr;
   }
   [[nodiscard]] AcpiPm& acpi_pm() { return *acpi_pm_; }
+  // Null when the machine has none.
+  [[nodiscard]] I8042* keyboard() { return keyboard_.get(); }
+  [[nodiscard]] PciBus* pci() { return pci_bus_.get(); }
 
  private:
   explicit PcBoard(const Parts& parts) : parts_(parts) {}
@@ -93,23 +107,39 @@ class PcBoard {
   absl::Status CreateSerial();
   absl::Status CreateRtc();
   absl::Status CreatePower();
+  absl::Status CreateKeyboard();
+  absl::Status CreatePanic();
   absl::Status CreateDebug();
+  absl::Status CreateTestDevice();
+  absl::Status CreatePci();
+  absl::Status CreateFwCfg();
   absl::Status Place(uint16_t port, uint16_t size, IoDevice& device);
+  absl::Status PlaceInMemory(const GpaRange& range, IoDevice& device);
+  // One more driver of an interrupt line.
   absl::AnyInvocable<void(bool level)> Line(uint32_t gsi);
-  absl::AnyInvocable<void(bool level)> SerialLine(uint8_t irq);
   absl::AnyInvocable<void()> DeadlineMoved();
 
   Parts parts_;
   FloatingBus floating_;
-  // IRQ 3 and IRQ 4, two ports each.
-  std::array<std::unique_ptr<SharedLine>, 2> serial_lines_;
+  // By GSI, of those that have a driver here.
+  std::array<std::unique_ptr<SharedLine>, kPcGsiCount> lines_;
   std::vector<std::unique_ptr<Uart16550a>> serial_;
   std::unique_ptr<Mc146818> rtc_;
   std::unique_ptr<AcpiPm> acpi_pm_;
   std::unique_ptr<ResetControl> reset_control_;
   std::unique_ptr<SystemControlA> system_control_a_;
+  std::unique_ptr<I8042> keyboard_;
+  std::unique_ptr<Pvpanic> pvpanic_;
   std::unique_ptr<DebugConsole> debug_console_;
   std::unique_ptr<IoDevice> exit_port_;
+  std::vector<absl::AnyInvocable<void(bool level)>> test_lines_;
+  std::unique_ptr<PcTestdev> test_device_;
+  std::unique_ptr<FwCfg> fw_cfg_;
+  std::unique_ptr<PciBus> pci_bus_;
+  std::unique_ptr<PciFunction> host_bridge_;
+  PciAttachment host_bridge_place_;
+  std::unique_ptr<PciConfigPorts> config_ports_;
+  std::unique_ptr<PciEcam> ecam_;
   // Last, so that devices leave the buses before they go.
   std::vector<IoRegistration> registrations_;
 };

@@ -64,6 +64,15 @@ struct PcInterruptParts {
 absl::StatusOr<std::unique_ptr<PcInterrupts>> CreateKernelInterrupts(
     const Vm& vm);
 
+// KVM's local APICs (KVM_CAP_SPLIT_IRQCHIP), with IOAPIC, PIC and PIT in this
+// process. Before any vCPU.
+absl::StatusOr<std::unique_ptr<PcInterrupts>> CreateSplitInterrupts(
+    const Vm& vm, PcInterruptParts parts);
+
+// PIC and PIT in this process, and no APIC.
+absl::StatusOr<std::unique_ptr<PcInterrupts>> CreatePicInterrupts(
+    PcInterruptParts parts);
+
 }  // namespace libvmm
 
 #endif  // LIBVMM_PLATFORM_PC_INTERRUPTS_H_

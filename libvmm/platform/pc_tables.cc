@@ -109,9 +109,13 @@ AcpiConfig PcAcpiConfig(const PcConfig& config, const PcLayout& layout) {
   }
   acpi.rtc = config.devices.rtc;
   if (config.devices.keyboard) acpi.i8042 = AcpiI8042{.mouse = false};
-  if (config.devices.pvpanic) acpi.pvpanic_port = kPcPvpanicPort;
+  if (config.devices.pvpanic) acpi.pvpanic_port = Pvpanic::kPort;
   if (config.devices.pci) {
     AcpiConfig::PciSegment segment;
+    segment.bridge.buses = {.first = 0, .last = 0};
+    segment.bridge.io = {{.first = static_cast<uint16_t>(kPcPciPorts.base),
+                          .last = static_cast<uint16_t>(kPcPciPorts.base +
+                                                        kPcPciPorts.size - 1)}};
     segment.bridge.memory = {
         {.range = PcLayout::kPciWindow},
         {.range = layout.pci_window_64, .prefetchable = true}};

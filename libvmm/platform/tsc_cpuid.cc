@@ -22,8 +22,8 @@ struct Ratio {
 };
 
 // The last convergent of the continued fraction of above/below whose numerator
-// is at most `limit`: no fraction of smaller terms comes closer. Zeros when even
-// the whole part is above it.
+// is at most `limit`: no fraction of smaller terms comes closer. Zeros when all
+// numerators but 0 are above it.
 Ratio BestRatio(uint32_t above, uint32_t below, uint64_t limit) {
   uint64_t previous[2] = {0, 1};
   uint64_t last[2] = {1, 0};

@@ -29,33 +29,33 @@ namespace libvmm {
 // the fixed hardware and ECAM windows are reserved, and the FADT's boot flags
 // say which of the devices are there.
 struct AcpiConfig {
-  AcpiIdentity identity;
+  AcpiIdentity identity = {};
   std::variant<AcpiFixedHardware, AcpiReducedHardware> hardware =
       AcpiFixedHardware{};
   std::optional<AcpiResetRegister> reset = AcpiResetRegister{};
   uint8_t soft_off_slp_typ = 5;  // what _S5 gives, 0 to 7
-  MadtConfig interrupts;
+  MadtConfig interrupts = {};
 
-  std::vector<AcpiSerialPort> serial_ports;
+  std::vector<AcpiSerialPort> serial_ports = {};
   bool rtc = false;
-  std::optional<AcpiI8042> i8042;
+  std::optional<AcpiI8042> i8042 = {};
   bool vga = false;  // only a boot flag
-  std::optional<uint16_t> pvpanic_port;
-  std::vector<AcpiVirtioMmio> virtio_mmio;
+  std::optional<uint16_t> pvpanic_port = {};
+  std::vector<AcpiVirtioMmio> virtio_mmio = {};
 
   struct PciSegment {
-    AcpiPciHostBridge bridge;
+    AcpiPciHostBridge bridge = {};
     // Where bus 0 of the segment's memory-mapped configuration space is.
-    std::optional<Gpa> ecam;
+    std::optional<Gpa> ecam = {};
   };
-  std::vector<PciSegment> pci;
+  std::vector<PciSegment> pci = {};
 
   // For AcpiReducedHardware: the GSI of a power button.
-  std::optional<uint32_t> power_button_gsi;
+  std::optional<uint32_t> power_button_gsi = {};
   // More ports and memory that drivers must leave alone.
-  AcpiReservedResources reserved;
+  AcpiReservedResources reserved = {};
   // More objects for the DSDT: AML that stands behind all others.
-  std::vector<std::byte> extra_aml;
+  std::vector<std::byte> extra_aml = {};
 
   // kInvalidArgument, naming the field and its value: what a part's own
   // Validate says; slp_typ above 7; more than 15 serial ports, 16 PCI bridges,
@@ -84,7 +84,7 @@ struct AcpiTables {
     size_t size = 0;
     uint64_t alignment = 1;
   };
-  std::vector<Table> tables;
+  std::vector<Table> tables = {};
 
   // A little-endian address of table `target` in table `source`. Whoever moves
   // tables rewrites these, and then the source's checksum.
@@ -94,7 +94,7 @@ struct AcpiTables {
     size_t size = 0;    // 4 or 8
     size_t target = 0;
   };
-  std::vector<Pointer> pointers;
+  std::vector<Pointer> pointers = {};
 
   [[nodiscard]] std::span<const std::byte> bytes_of(const Table& table) const {
     return std::span(memory.bytes).subspan(table.offset, table.size);

@@ -37,9 +37,9 @@ struct AcpiPciHostBridge {
   // What it passes on. `io` windows leave config_ports out.
   std::vector<aml::IoWindow> io = {{.first = 0x0000, .last = 0x0cf7},
                                    {.first = 0x0d00, .last = 0xffff}};
-  std::vector<aml::MemoryWindow> memory;
+  std::vector<aml::MemoryWindow> memory = {};
   // _PRT. At most 255.
-  std::vector<AcpiPciRoute> routes;
+  std::vector<AcpiPciRoute> routes = {};
   // The features of table 4-5 that the guest may control when it asks by _OSC.
   // Default: native hot plug, PME, AER, PCI Express capability structures.
   uint32_t osc_control = 0x1d;

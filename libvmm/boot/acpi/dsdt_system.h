@@ -28,8 +28,8 @@ void AppendProcessors(aml::Writer& aml, size_t count);
 // device PNP0C02 with the UID `uid`. Linux accepts an ECAM window only when it
 // is among these. Writes nothing when there are none.
 struct AcpiReservedResources {
-  std::vector<aml::IoPorts> ports;
-  std::vector<GpaRange> memory;
+  std::vector<aml::IoPorts> ports = {};
+  std::vector<GpaRange> memory = {};
 };
 void AppendReservedResources(aml::Writer& aml,
                              const AcpiReservedResources& resources);

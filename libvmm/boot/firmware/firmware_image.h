@@ -2,8 +2,10 @@
 #ifndef LIBVMM_BOOT_FIRMWARE_FIRMWARE_IMAGE_H_
 #define LIBVMM_BOOT_FIRMWARE_FIRMWARE_IMAGE_H_
 
+#include <cstddef>
 #include <cstdint>
 #include <span>
+#include <utility>
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"

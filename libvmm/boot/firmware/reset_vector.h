@@ -12,9 +12,8 @@ namespace libvmm {
 
 // Sets the registers that a reset of the CPU does (Intel SDM volume 3, table
 // 10-1): real mode with caches off, CS F000 at base FFFF0000, IP FFF0, so that
-// the first instruction is at 0xfffffff0; all else zero. EDX, which a reset
-// sets to the CPU's signature, keeps its value. In `sregs` only the APIC base
-// and CR8 are left as they were.
+// the first instruction is at 0xfffffff0; EDX 0x600, the signature of a P6; all
+// else zero. In `sregs` only the APIC base and CR8 are left as they were.
 void SetResetVector(kvm_sregs& sregs, kvm_regs& regs);
 
 // Makes `vcpu` start like that at its next Run. KVM creates vCPU 0 so; this is

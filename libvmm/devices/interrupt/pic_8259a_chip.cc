@@ -37,15 +37,16 @@ std::optional<uint8_t> Pic8259aChip::Requested() const {
   if (!state_.initialized) return std::nullopt;
   const std::optional<uint8_t> request = Highest(state_.irr & ~state_.imr);
   if (!request.has_value()) return std::nullopt;
-  uint8_t blocking = state_.isr;
-  if (state_.special_mask) blocking &= ~state_.imr;
-  // "Special Fully Nested Mode": a slave in service may interrupt again.
-  if (is_master_ && Icw4Sfnm::Get(state_.icw4) != 0) blocking &= ~Bit(kCascade);
-  const std::optional<uint8_t> in_service = Highest(blocking);
-  if (in_service.has_value() && Rank(*request) >= Rank(*in_service)) {
-    return std::nullopt;
+  const std::optional<uint8_t> in_service = InService();
+  if (!in_service.has_value() || Rank(*request) < Rank(*in_service)) {
+    return request;
   }
-  return request;
+  // "Special Fully Nested Mode": a slave in service may interrupt again, for
+  // the slave knows the priorities of its own.
+  const bool nested = is_master_ && *request == kCascade &&
+                      *request == *in_service &&
+                      Icw4Sfnm::Get(state_.icw4) != 0;
+  return nested ? request : std::nullopt;
 }
 
 uint8_t Pic8259aChip::Acknowledge() {

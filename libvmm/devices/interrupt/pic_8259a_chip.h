@@ -56,7 +56,8 @@ class Pic8259aChip {
   [[nodiscard]] std::optional<uint8_t> Highest(uint8_t inputs) const;
   // 0 for the highest priority.
   [[nodiscard]] uint8_t Rank(uint8_t input) const;
-  // The interrupt in service that a non-specific EOI ends.
+  // The interrupt in service with the highest priority: what keeps lower ones
+  // out, and what a non-specific EOI ends.
   [[nodiscard]] std::optional<uint8_t> InService() const;
 
   bool is_master_;

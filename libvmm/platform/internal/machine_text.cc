@@ -94,8 +94,8 @@ class Path {
   Place place_;
 };
 
-// Messages begin with the field's path, as "memory.size_mib is 0" or "cpu: brand
-// has 48 bytes".
+// Messages begin with the field's path, as "memory.size_mib is 0" or
+// "cpu: brand has 48 bytes".
 Place PlaceOf(absl::string_view message,
               const TextFormat::ParseInfoTree& tree) {
   Path path(machine::Machine::descriptor(), &tree);

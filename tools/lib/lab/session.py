@@ -45,8 +45,12 @@ def build_initramfs(path, packages, tools, jobs, parallel, data, shell=False):
         archive.write(out)
 
 
-def run(packages, tools, jobs, report, say, data=(), parallel=2, memory=3072, cpus=2):
-    """Runs every job, in a new machine when one goes down; fills `report`."""
+def run(packages, tools, jobs, report, say, data=(), parallel=2, memory=3072, cpus=2,
+        counted=False):
+    """Runs every job, in a new machine when one goes down; fills `report`.
+
+    `counted`: in a machine whose clock counts instructions, see machine.command.
+    """
     left = list(range(len(jobs)))
     while left:
         with tempfile.TemporaryDirectory(prefix="stock_kvm_lab.") as work:
@@ -59,7 +63,7 @@ def run(packages, tools, jobs, report, say, data=(), parallel=2, memory=3072, cp
             try:
                 for kind, index, content in machine.run(
                         os.path.join(packages, "vmlinuz"), archive, work, memory,
-                        cpus, say):
+                        cpus, say, counted):
                     if kind == machine.READY:
                         say(f"Linux {content.decode()}, {cpus} CPUs, {memory} MiB, "
                             f"{size} MiB of files: up after "
