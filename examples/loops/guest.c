@@ -86,9 +86,11 @@ static void PrintNumber(u32 value) {
 struct Frame;
 
 static volatile u32 ticks;
-// Input between its interrupt and the main program.
-static volatile u8 received[256];
+// Input between its interrupt and the main program: how many bytes came and how
+// many were taken.
+static volatile u8 received[64];
 static volatile u32 received_count;
+static volatile u32 taken_count;
 
 static u8 ReadRtc(u8 index) {
   Out8(kRtcIndex, index);
@@ -111,6 +113,11 @@ __attribute__((interrupt)) static void OnClock(struct Frame* frame) {
 __attribute__((interrupt)) static void OnSerial(struct Frame* frame) {
   (void)frame;
   while ((In8(kUartLsr) & kLsrDataReady) != 0) {
+    if (received_count - taken_count == sizeof received) {
+      // The rest stays where it is until there is room.
+      Out8(kUartIer, 0);
+      break;
+    }
     received[received_count % sizeof received] = In8(kUart);
     ++received_count;
   }
@@ -184,14 +191,21 @@ static void CountTicks(void) {
   Print(" times.\n");
 }
 
+static char GetChar(void) {
+  SleepUntilMore(&received_count, taken_count);
+  const char c = (char)received[taken_count % sizeof received];
+  ++taken_count;
+  Out8(kUartIer, kIerReceived);
+  return c;
+}
+
 // Echoes a line in upper case; returns its length.
 static u32 EchoLine(void) {
   Print("Say something: ");
   for (u32 count = 0;; ++count) {
-    SleepUntilMore(&received_count, count);
-    const u8 c = received[count % sizeof received];
+    const char c = GetChar();
     if (c == '\r' || c == '\n') return count;
-    PutChar((char)(c >= 'a' && c <= 'z' ? c - 'a' + 'A' : c));
+    PutChar(c >= 'a' && c <= 'z' ? (char)(c - 'a' + 'A') : c);
   }
 }
 

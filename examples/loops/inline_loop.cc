@@ -76,7 +76,8 @@ absl::StatusOr<PcRunResult> RunInline(PcVcpu& vcpu, VcpuThread& thread,
     if (result == PcRunResult::kHalted) {
       LIBVMM_RETURN_IF_ERROR(ServeSources(
           sources, clock, end - clock.Monotonic(), vcpu.wake_fd()));
-    } else if (result != PcRunResult::kDeadline) {
+    } else if (result != PcRunResult::kDeadline &&
+               result != PcRunResult::kInterrupted) {
       return result;
     }
   }

@@ -27,7 +27,9 @@ absl::Status ServeSources(std::span<libvmm::EventSource* const> sources,
 
 // Runs `vcpu` and serves `sources` by turns for `slice` of the clock, then
 // returns kDeadline; or earlier with what PcVcpu::Run has for the embedder. An
-// infinite slice runs on until then. kHalted is dealt with here.
+// infinite slice runs on until then. kHalted is dealt with here, and so is
+// kInterrupted, since the timer's signal can come late: a signal handler that
+// wants the thread back kicks the vCPU.
 //
 // The guest moves a deadline by an exit of this very thread, so it is asked for
 // after each exit and none is missed. A descriptor that becomes readable from

@@ -45,7 +45,8 @@ absl::StatusOr<std::unique_ptr<Machine>> Machine::Create(const Kvm& kvm,
       std::move(options), std::move(input_wanted), std::move(thread_ended)));
   Machine& self = *machine;
 
-  PcConfig config{.memory = {.size_mib = 16, .huge_pages = false}};
+  PcConfig config{.memory = {.size_mib = 16, .huge_pages = false},
+                  .irqchip = self.options_.irqchip};
   config.boot = PcElfBoot{.image = self.options_.guest};
   PcHost host;
   host.serial[0] = {

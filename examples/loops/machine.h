@@ -33,6 +33,8 @@ class Machine {
   struct Options {
     // The guest's ELF file; empty: guest.c's.
     std::string guest = "";
+    // Who emulates the interrupt controllers.
+    libvmm::PcIrqChip irqchip = libvmm::PcIrqChip::kInKernel;
     // What is typed after "Say something: ". Nothing: nobody types.
     std::optional<std::string> input = "hello from the loop\n";
     // What the guest prints, on the vCPU's thread.
