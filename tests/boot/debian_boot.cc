@@ -28,6 +28,7 @@
 namespace libvmm::boot_test {
 namespace {
 
+using ::testing::AllOf;
 using ::testing::Contains;
 using ::testing::Each;
 using ::testing::Gt;
@@ -144,8 +145,8 @@ TEST_P(DebianBoot, ReachesUserSpaceAndEnds) {
 }
 
 INSTANTIATE_TEST_SUITE_P(All, DebianBoot, ::testing::ValuesIn(Boots()),
-                         [](const ::testing::TestParamInfo<Boot>& info) {
-                           return Name(info.param);
+                         [](const ::testing::TestParamInfo<Boot>& boot) {
+                           return Name(boot.param);
                          });
 
 }  // namespace

@@ -2,10 +2,12 @@
 #include "libvmm/devices/keyboard/i8042.h"
 
 #include <array>
+#include <atomic>
 #include <cstddef>
 #include <cstdint>
 #include <span>
 #include <string>
+#include <thread>
 #include <utility>
 #include <vector>
 
@@ -503,6 +505,37 @@ TEST(I8042Test, SaveAndRestore) {
   EXPECT_EQ(second.Ask(0x23), 0x77);
   second.Data(0x05);
   EXPECT_EQ(second.calls, "leds5 ");
+}
+
+TEST(I8042Test, GuestAndHostAtOnce) {
+  std::atomic<bool> line = false;
+  I8042 kbd({.interrupt = [&](bool level) {
+    // In order, and by change only.
+    EXPECT_NE(line.exchange(level), level);
+  }});
+  constexpr int kKeys = 2000;
+  std::atomic<bool> done = false;
+  std::vector<int> got;
+  const auto read = [&] {
+    while ((Bench::In(kbd.command_port()) & kFull) != 0) {
+      got.push_back(Bench::In(kbd.data_port()));
+    }
+  };
+  std::thread host([&] {
+    for (int i = 0; i < kKeys; ++i) {
+      const Ps2Key key = i % 2 == 0 ? Ps2Key::kA : Ps2Key::kB;
+      while (!kbd.PressKey(key)) std::this_thread::yield();
+    }
+    done = true;
+  });
+  while (!done) read();
+  host.join();
+  read();
+  ASSERT_EQ(got.size(), static_cast<size_t>(kKeys));
+  for (int i = 0; i < kKeys; ++i) {
+    ASSERT_EQ(got[i], i % 2 == 0 ? 0x1e : 0x30) << i;
+  }
+  EXPECT_FALSE(line);
 }
 
 TEST(I8042Test, RestoreRefusesWhatNoControllerReached) {

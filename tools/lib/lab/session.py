@@ -11,8 +11,10 @@ from . import machine
 FOLDER = os.path.join(os.path.dirname(__file__), "..", "..", "..", "tests", "lab")
 
 
-def build_initramfs(path, packages, tools, jobs, parallel, data, shell=False):
+def build_initramfs(path, packages, tools, jobs, parallel, data, shell=None):
     """Writes the archive with everything that the machine needs.
+
+    `shell`: what the machine's shell runs on its console instead of the jobs.
 
     `tools` is the folder with the programs of //tests/lab:machine.
     """
@@ -29,8 +31,8 @@ def build_initramfs(path, packages, tools, jobs, parallel, data, shell=False):
         archive.program(f"lab/{name}", os.path.join(tools, name))
     archive.text("lab/jobs", lab_jobs.job_list(jobs))
     archive.text("lab/parallel", str(parallel))
-    if shell:
-        archive.text("lab/shell", "")
+    if shell is not None:
+        archive.text("lab/shell", shell)
     for number, job in enumerate(jobs):
         archive.folder(f"tmp/{number}")
         archive.program(job.program, job.source)
