@@ -92,7 +92,10 @@ class Limiter {
 
   // The entry as the level has it; false when nothing of it stays.
   bool Limit(kvm_cpuid_entry2& entry) const {
-    const CpuidLeaf leaf = {.function = entry.function, .index = entry.index};
+    // An index that does not count can be anything.
+    const bool indexed = (entry.flags & KVM_CPUID_FLAG_SIGNIFCANT_INDEX) != 0;
+    const CpuidLeaf leaf = {.function = entry.function,
+                            .index = indexed ? entry.index : 0};
     switch (entry.function) {
       case kVersion:
         entry.ecx &= Allowed(leaf, CpuidRegister::kEcx);

@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <cstring>
+#include <utility>
 
 #include "libvmm/kvm/abi.h"
 #include "libvmm/platform/cpuid_registers.h"
@@ -23,7 +24,18 @@ bool EditLeaf(Cpuid& cpuid, CpuidLeaf leaf,
   if (found == nullptr) return false;
   kvm_cpuid_entry2 entry = *found;
   edit({entry.eax, entry.ebx, entry.ecx, entry.edx});
-  cpuid.Set(entry);
+  // Not Cpuid::Set, which would look for the entry's own index: one that does
+  // not count may be another entry's.
+  const std::pair<CpuidRegister, uint32_t> words[] = {
+      {CpuidRegister::kEax, entry.eax},
+      {CpuidRegister::kEbx, entry.ebx},
+      {CpuidRegister::kEcx, entry.ecx},
+      {CpuidRegister::kEdx, entry.edx},
+  };
+  for (const auto& [which, word] : words) {
+    cpuid.ClearBits(leaf, which, ~word);
+    cpuid.SetBits(leaf, which, word);
+  }
   return true;
 }
 

@@ -18,11 +18,16 @@ void LimitXsave(Cpuid& cpuid, uint32_t mask) {
        ++i) {
     if ((had >> i & 1) == 0) continue;
     const CpuidLeaf leaf = {.function = cpuid::kXsave, .index = i};
+    const kvm_cpuid_entry2* const component = cpuid.Find(leaf);
+    // An entry whose index does not count is the main one and answers for all.
+    if (component == nullptr ||
+        (component->flags & KVM_CPUID_FLAG_SIGNIFCANT_INDEX) == 0) {
+      continue;
+    }
     if ((mask >> i & 1) == 0) {
       cpuid.Remove(leaf);
     } else {
-      size = std::max(size, ReadLeaf(cpuid, leaf, CpuidRegister::kEax) +
-                                ReadLeaf(cpuid, leaf, CpuidRegister::kEbx));
+      size = std::max(size, component->eax + component->ebx);
     }
   }
   EditLeaf(cpuid, main, [&](CpuidWords words) {
