@@ -2,15 +2,18 @@
 
 import argparse
 import os
+import shlex
 import signal
 import sys
 import tempfile
 
 import count_tests
 from lab import jobs as lab_jobs
-from lab import machine, packages, report, session
+from lab import guest, machine, packages, report, session
 
 MACHINE = "//tests/lab:machine"
+# Where --guest puts its kernel and initrd, below the programs' folder.
+GUEST = "guest"
 
 
 def say(text):
@@ -27,6 +30,9 @@ def parse(arguments):
     parser.add_argument("--shell", action="store_true")
     parser.add_argument("--fetch", action="store_true")
     parser.add_argument("--refresh", action="store_true")
+    parser.add_argument("--guest", action="store_true")
+    parser.add_argument("--module", action="append", default=[])
+    parser.add_argument("--make-guest")
     parser.add_argument("--data", action="append", default=[])
     parser.add_argument("--env", action="append", default=[])
     parser.add_argument("--config", action="append", default=[])
@@ -42,7 +48,8 @@ def parse(arguments):
         at = arguments.index("--")
         arguments, passed_on = arguments[:at], arguments[at + 1:]
     options = parser.parse_args(arguments)
-    if not (options.programs or options.shell or options.fetch or options.refresh):
+    if not (options.programs or options.shell or options.fetch or options.refresh
+            or options.make_guest):
         parser.error("nothing to run; see --help")
     return options, passed_on
 
@@ -96,12 +103,23 @@ def summary(results):
     return 0 if passed > 0 and failed == 0 else 1
 
 
+def shell_command(jobs, passed_on):
+    """A shell; or the one program, when arguments for it were given."""
+    if not passed_on:
+        return ('echo "A shell in the lab: exit or Ctrl-D ends it, Ctrl-A X kills the '
+                'machine."\nexec sh\n')
+    words = [f"/{jobs[0].program}", *passed_on]
+    return "exec " + " ".join(shlex.quote(word) for word in words) + "\n"
+
+
 def main(arguments):
     # Ended from outside it still puts its folder away.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     options, passed_on = parse(arguments)
     try:
-        folder = packages.get(say, options.refresh)
+        folder = packages.get(say, options.refresh, options.module)
+        if options.make_guest:
+            guest.make(caller_path(options.make_guest), folder, options.module)
         if not options.programs and not options.shell:
             return 0
         bin_folder, _ = lab_jobs.build([MACHINE], [])
@@ -110,15 +128,19 @@ def main(arguments):
     except (packages.Unavailable, lab_jobs.Refused) as error:
         say(error)
         return 2
-    if options.shell:
-        with tempfile.TemporaryDirectory(prefix="stock_kvm_lab.") as work:
+    with tempfile.TemporaryDirectory(prefix="stock_kvm_lab.") as work:
+        if options.guest:
+            data[GUEST] = os.path.join(work, GUEST)
+            guest.make(data[GUEST], folder, options.module)
+        if options.shell:
             archive = os.path.join(work, "initramfs")
-            session.build_initramfs(archive, folder, tools, jobs, 1, data, shell=True)
+            session.build_initramfs(archive, folder, tools, jobs, 1, data,
+                                    shell_command(jobs, passed_on))
             return machine.shell(os.path.join(folder, "vmlinuz"), archive,
                                  options.memory, options.cpus)
-    sheet = report.Report(jobs)
-    session.run(folder, tools, jobs, sheet, say, data, options.parallel,
-                options.memory, options.cpus)
+        sheet = report.Report(jobs)
+        session.run(folder, tools, jobs, sheet, say, data, options.parallel,
+                    options.memory, options.cpus)
     if options.junit:
         sheet.junit().write(caller_path(options.junit))
     if options.out:

@@ -142,12 +142,16 @@ absl::StatusOr<std::span<const std::byte>> FindProtectedMode(
         "setup_sects", header.setup_sects,
         absl::StrCat("to lie in the file of ", file.size(), " bytes"));
   }
-  const uint64_t size = uint64_t{header.syssize} * kParagraphSize;
-  if (size <= kEntry64Offset || !RangeFits(file.size(), offset, size)) {
+  // Rounded up: the file may end within the last paragraph.
+  const uint64_t held = file.size() - offset;
+  const uint64_t paragraphs = (held + kParagraphSize - 1) / kParagraphSize;
+  const uint64_t size =
+      std::min(uint64_t{header.syssize} * kParagraphSize, held);
+  if (size <= kEntry64Offset || header.syssize > paragraphs) {
     return Malformed(
         "syssize", header.syssize,
         absl::StrCat("more than ", kEntry64Offset / kParagraphSize,
-                     " and at most ", (file.size() - offset) / kParagraphSize,
+                     " and at most ", paragraphs,
                      ", what the file holds behind its setup"));
   }
   if (header.init_size < size) {

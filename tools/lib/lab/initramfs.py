@@ -36,6 +36,9 @@ class Initramfs:
     def text(self, path, content, mode=0o644):
         self._add(path, stat.S_IFREG | mode, content.encode())
 
+    def data(self, path, content, mode=0o644):
+        self._add(path, stat.S_IFREG | mode, content)
+
     def file(self, path, host_path):
         mode = stat.S_IMODE(os.stat(host_path).st_mode) | 0o444
         self._add(path, stat.S_IFREG | mode, host_path)

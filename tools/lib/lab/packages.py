@@ -16,6 +16,10 @@ KERNEL = "linux-image-cloud-amd64"
 BUSYBOX = "busybox-static"
 # For KVM, and for the channel that results come through.
 MODULES = ("kvm-amd", "virtio_pci", "virtio_console")
+# What a guest inside the machine may be given, see guest.py.
+GUEST_MODULES = ("button", "virtio_balloon", "virtio_blk", "virtio_console",
+                 "virtio_mmio", "virtio_net", "virtio_pci", "virtio_rng",
+                 "vmw_vsock_virtio_transport")
 
 
 class Unavailable(Exception):
@@ -75,28 +79,57 @@ def _load_order(folder, names):
     return list(order.items())
 
 
+def numbered(modules):
+    """The same with names whose order is that of the modules."""
+    return [(f"{number:02}-{name}", content)
+            for number, (name, content) in enumerate(modules)]
+
+
+def guest_modules(folder, names):
+    """(name, content) of modules for a guest and of all that they need, in order.
+
+    `folder` is that of `get`, called with these names.
+    """
+    return _load_order(os.path.join(folder, "guest_modules"), names)
+
+
+def _write_modules(folder, modules):
+    os.makedirs(folder)
+    for name, content in modules:
+        with open(os.path.join(folder, name + ".ko"), "wb") as file:
+            file.write(content)
+
+
 def _fetch(target):
     with tempfile.TemporaryDirectory(dir=os.path.dirname(target)) as work:
         archives = [_download(package, work) for package in (KERNEL, BUSYBOX)]
         made = os.path.join(work, "made")
-        os.makedirs(os.path.join(made, "modules"))
+        os.makedirs(made)
         (kernel,) = glob.glob(os.path.join(work, "boot", "vmlinuz-*"))
         shutil.copy(kernel, os.path.join(made, "vmlinuz"))
         shutil.copy(glob.glob(work + "/**/bin/busybox", recursive=True)[0], made)
-        for number, (name, content) in enumerate(_load_order(work, MODULES)):
-            path = os.path.join(made, "modules", f"{number:02}-{name}.ko")
-            with open(path, "wb") as file:
-                file.write(content)
+        _write_modules(os.path.join(made, "modules"), numbered(
+            _load_order(work, MODULES)))
+        _write_modules(os.path.join(made, "guest_modules"),
+                       _load_order(work, GUEST_MODULES))
         with open(os.path.join(made, "packages"), "w") as file:
             file.write("\n".join(archives) + "\n")
         shutil.rmtree(target, ignore_errors=True)
         os.rename(made, target)
 
 
-def get(say, refresh=False):
-    """A folder with vmlinuz, busybox and modules/; fetched if it is not there."""
+def get(say, refresh=False, modules=()):
+    """A folder with vmlinuz, busybox and modules/, and guest_modules/ if `modules`
+    names any; fetched if it is not there."""
+    unknown = set(modules) - set(GUEST_MODULES)
+    if unknown:
+        raise Unavailable(f"no module for guests: {', '.join(sorted(unknown))}; "
+                          f"there are {', '.join(GUEST_MODULES)}")
     folder = os.path.join(cache_folder(), "packages")
-    if os.path.exists(os.path.join(folder, "packages")) and not refresh:
+    # Older caches have no modules for guests.
+    wanted = ["packages"] + (["guest_modules"] if modules else [])
+    if not refresh and all(os.path.exists(os.path.join(folder, name))
+                           for name in wanted):
         return folder
     say(f"fetching {KERNEL} and {BUSYBOX} into {folder}")
     os.makedirs(cache_folder(), exist_ok=True)

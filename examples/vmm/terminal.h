@@ -1,0 +1,23 @@
+// SPDX-License-Identifier: Apache-2.0
+#ifndef LIBVMM_EXAMPLES_VMM_TERMINAL_H_
+#define LIBVMM_EXAMPLES_VMM_TERMINAL_H_
+
+namespace vmm {
+
+// The terminal behind standard input in raw mode, so that each key goes to the
+// guest, Ctrl-C too. It is put back however the process ends: by the destructor,
+// and in the handlers of the signals that kill a program by a fault. SIGKILL
+// alone leaves it raw; `reset` helps then.
+//
+// One at a time. Does nothing when standard input is no terminal.
+class RawTerminal {
+ public:
+  RawTerminal();
+  RawTerminal(const RawTerminal&) = delete;
+  RawTerminal& operator=(const RawTerminal&) = delete;
+  ~RawTerminal();
+};
+
+}  // namespace vmm
+
+#endif  // LIBVMM_EXAMPLES_VMM_TERMINAL_H_

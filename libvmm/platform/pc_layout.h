@@ -1,0 +1,56 @@
+// SPDX-License-Identifier: Apache-2.0
+#ifndef LIBVMM_PLATFORM_PC_LAYOUT_H_
+#define LIBVMM_PLATFORM_PC_LAYOUT_H_
+
+#include <cstdint>
+
+#include "libvmm/base/address.h"
+
+namespace libvmm {
+
+// Where things are in a PC's physical address space.
+//
+//   0                RAM, of which guests may use the first 639 KiB and what is
+//   0x9fc00          ... extended BIOS data area, legacy video and ROMs: RAM
+//                    that the memory map calls reserved
+//   0xe0000          ACPI tables
+//   0xf0000          SMBIOS, MP table, the reset stub at 0xffff0
+//   1 MiB            RAM, up to 3 GiB
+//   3 GiB            PCI memory window, 512 MiB
+//   0xe0000000       PCI configuration space (ECAM) of bus 0, 1 MiB; a window
+//                    for more buses makes Linux look at each slot of each
+//   0xfec00000       IOAPIC
+//   0xfee00000       local APICs
+//   0xfeffb000       four pages that KVM uses on Intel processors
+//   0xff000000       firmware, ending at 4 GiB
+//   4 GiB            the RAM that found no place below
+//   behind it        64-bit PCI memory window, 64 GiB
+struct PcLayout {
+  static constexpr Gpa kBasicRamEnd{0x9fc00};
+  static constexpr GpaRange kAcpiTables{Gpa(0xe0000), 0x10000};
+  static constexpr GpaRange kSmbiosTables{Gpa(0xf0000), 0x8000};
+  static constexpr GpaRange kMpTable{Gpa(0xf8000), 0x7000};
+  static constexpr Gpa kExtendedRam{0x100000};
+
+  static constexpr GpaRange kPciWindow{Gpa(0xc0000000), 0x20000000};
+  static constexpr GpaRange kEcam{Gpa(0xe0000000), 0x100000};
+  static constexpr GpaRange kIoapic{Gpa(0xfec00000), 0x1000};
+  static constexpr GpaRange kLocalApic{Gpa(0xfee00000), 0x1000};
+  static constexpr Gpa kIdentityMap{0xfeffb000};
+  static constexpr Gpa kTss{0xfeffc000};
+  static constexpr Gpa kFirmwareEnd{uint64_t{1} << 32};
+  static constexpr Gpa kHighRam{uint64_t{1} << 32};
+  static constexpr uint64_t kPciWindow64Size = uint64_t{64} << 30;
+
+  // RAM below 3 GiB, and above 4 GiB; the latter may be empty.
+  GpaRange low_ram;
+  GpaRange high_ram;
+  GpaRange pci_window_64;
+
+  // `ram_size` in bytes, a multiple of 1 MiB, not zero, at most 16 TiB.
+  [[nodiscard]] static PcLayout ForRam(uint64_t ram_size);
+};
+
+}  // namespace libvmm
+
+#endif  // LIBVMM_PLATFORM_PC_LAYOUT_H_
