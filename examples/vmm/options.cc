@@ -49,7 +49,10 @@ const char kHelp[] =
     "  --exit-port        put QEMU's isa-debug-exit at port 0xf4\n"
     "  --no-reboot        end when the guest resets, instead of booting again\n"
     "  --stats            at the end, exits by reason, port and address\n"
-    "  --quiet            no progress, no last line\n\n"
+    "  --quiet            no progress, no last line\n"
+    "  --check            only say whether this KVM can run an operating "
+    "system:\n"
+    "                     exit code 0 if so, 1 if it emulates kernel mode\n\n"
     "Exit code: 0 when the guest powered off, 2 for wrong usage, 3 when it\n"
     "reset (--no-reboot), 4 when it panicked, 5 for a triple fault, 6 when it\n"
     "halted for good, 7 when KVM could not run it on, 8 for another sleep\n"
@@ -81,6 +84,7 @@ enum Flag : int {
   kNoReboot,
   kStats,
   kQuiet,
+  kCheck,
 };
 
 constexpr option kOptions[] = {
@@ -105,6 +109,7 @@ constexpr option kOptions[] = {
     {"no-reboot", no_argument, nullptr, kNoReboot},
     {"stats", no_argument, nullptr, kStats},
     {"quiet", no_argument, nullptr, kQuiet},
+    {"check", no_argument, nullptr, kCheck},
     {nullptr, 0, nullptr, 0}};
 
 absl::Status Wrong(absl::string_view what) {
@@ -263,6 +268,9 @@ absl::Status Apply(int flag, absl::string_view value, Options& options) {
     case kQuiet:
       options.quiet = true;
       return absl::OkStatus();
+    case kCheck:
+      options.check = true;
+      return absl::OkStatus();
     default:
       return Wrong("see --help");
   }
@@ -277,7 +285,7 @@ absl::StatusOr<Options> ParseOptions(int argc, char** argv) {
        (flag = getopt_long(argc, argv, "h", kOptions, nullptr)) != -1;) {
     LIBVMM_RETURN_IF_ERROR(
         Apply(flag, optarg == nullptr ? "" : optarg, options));
-    if (options.help) return options;
+    if (options.help || options.check) return options;
   }
   if (optind < argc) {
     return Wrong(absl::StrCat("what is ", argv[optind], "? See --help"));

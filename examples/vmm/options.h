@@ -12,6 +12,8 @@ extern const char kHelp[];
 struct Options {
   libvmm::PcConfig config;
   bool help = false;
+  // Only say whether this KVM can run an operating system.
+  bool check = false;
   // Start again when the guest asks for a reset.
   bool reboot = true;
   // Print a table of exits at the end.

@@ -25,6 +25,7 @@
 #include "libvmm/base/status_macros.h"
 #include "libvmm/base/unique_fd.h"
 #include "libvmm/kvm/kvm.h"
+#include "libvmm/platform/kernel_mode_probe.h"
 #include "libvmm/platform/pc.h"
 
 namespace vmm {
@@ -208,8 +209,20 @@ absl::StatusOr<UniqueFd> TakeSignals() {
   return fd;
 }
 
+constexpr char kEmulated[] =
+    "this KVM emulates the kernel mode of its guests and does not know every "
+    "instruction: operating systems do not run on it";
+
+absl::StatusOr<int> Check(const Kvm& kvm) {
+  LIBVMM_ASSIGN_OR_RETURN(const bool runs, RunsKernelMode(kvm));
+  std::printf("vmm: %s\n",
+              runs ? "this KVM can run an operating system" : kEmulated);
+  return runs ? 0 : 1;
+}
+
 absl::StatusOr<int> Main(const Options& options) {
   LIBVMM_ASSIGN_OR_RETURN(const Kvm kvm, Kvm::Open());
+  if (options.check) return Check(kvm);
   LIBVMM_ASSIGN_OR_RETURN(UniqueFd signals, TakeSignals());
   LIBVMM_ASSIGN_OR_RETURN(EventFd vcpu_done, EventFd::Create());
   LIBVMM_ASSIGN_OR_RETURN(EventFd input_ready, EventFd::Create());
@@ -227,6 +240,10 @@ absl::StatusOr<int> Main(const Options& options) {
       std::fprintf(stderr, "vmm: %s (%s)\n",
                    std::string(PcStopReasonName(stop.reason)).c_str(),
                    std::string(stop.source).c_str());
+    }
+    if (stop.reason == PcStopReason::kFailed) {
+      const absl::StatusOr<bool> runs = RunsKernelMode(kvm);
+      if (runs.ok() && !*runs) std::fprintf(stderr, "vmm: %s\n", kEmulated);
     }
     if (stop.reason != PcStopReason::kReset || !options.reboot) {
       return ExitCode(stop);

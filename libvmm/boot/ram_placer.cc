@@ -10,8 +10,6 @@
 namespace libvmm {
 namespace {
 
-constexpr GpaRange kFirstPage{Gpa(0), 4096};
-
 Gpa LastByte(const GpaRange& range) { return range.start + (range.size - 1); }
 
 // The part of `range` from request.first to request.last; nothing when empty.
@@ -45,7 +43,7 @@ RamPlacer::RamPlacer(const E820Map& map) {
   for (const E820Entry& entry : map.entries()) {
     if (entry.type == E820Type::kRam) free_.push_back(entry.range);
   }
-  Remove(kFirstPage);
+  Remove({Gpa(0), kPageSize});
 }
 
 absl::Status RamPlacer::Take(GpaRange range, absl::string_view what) {

@@ -43,7 +43,14 @@ class RamPlacer {
   absl::StatusOr<Gpa> TakeLowest(const Request& request);
   absl::StatusOr<Gpa> TakeHighest(const Request& request);
 
+  // `size` rounded up to pages of 4 KiB, for what shares no page with others.
+  [[nodiscard]] static constexpr uint64_t WholePages(uint64_t size) {
+    return (size + kPageSize - 1) / kPageSize * kPageSize;
+  }
+
  private:
+  static constexpr uint64_t kPageSize = 4096;
+
   void Remove(const GpaRange& range);
 
   std::vector<GpaRange> free_;  // sorted, none empty

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "libvmm/devices/interrupt_pin.h"
 
+#include <thread>
 #include <vector>
 
 #include "gmock/gmock.h"
@@ -97,6 +98,34 @@ TEST(InterruptPinTest, ACallbackThatNeverRestsDoesNotHoldTheCallerForEver) {
   toggle = false;
   pin.Settle(mutex);
   EXPECT_FALSE(last);
+}
+
+TEST(InterruptPinTest, SeveralThreads) {
+  Mutex mutex;
+  bool told = false;
+  int calls = 0;
+  InterruptPin pin([&](bool level) {
+    // One call at a time, in order: no lock is needed here.
+    EXPECT_NE(level, told);
+    told = level;
+    ++calls;
+  });
+  const auto toggle = [&] {
+    for (int i = 0; i < 5000; ++i) {
+      MutexLock lock(mutex);
+      pin.Drive(i % 3 != 2);
+      pin.Settle(mutex);
+    }
+  };
+  std::thread first(toggle);
+  std::thread second(toggle);
+  first.join();
+  second.join();
+  MutexLock lock(mutex);
+  pin.Drive(false);
+  pin.Settle(mutex);
+  EXPECT_FALSE(told);
+  EXPECT_GT(calls, 1);
 }
 
 TEST(InterruptPinTest, NullCallbackIsAllowed) {

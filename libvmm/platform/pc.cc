@@ -17,15 +17,22 @@ namespace libvmm {
 namespace {
 
 absl::StatusOr<MemoryRegion> MakeRam(const PcMemory& config, uint64_t size) {
-  const auto huge_pages = config.huge_pages ? MemoryRegion::HugePages::kAlways
-                                            : MemoryRegion::HugePages::kNever;
   if (config.shared) {
     return MemoryRegion::Memfd({.size = size, .prefault = config.prefault});
   }
-  return MemoryRegion::Anonymous({.size = size,
-                                  .huge_pages = huge_pages,
-                                  .prefault = config.prefault,
-                                  .no_reserve = true});
+  MemoryRegion::AnonymousOptions options{
+      .size = size,
+      .huge_pages = config.huge_pages ? MemoryRegion::HugePages::kAlways
+                                      : MemoryRegion::HugePages::kNever,
+      .prefault = config.prefault,
+      .no_reserve = true};
+  absl::StatusOr<MemoryRegion> ram = MemoryRegion::Anonymous(options);
+  if (absl::IsUnimplemented(ram.status())) {
+    // A kernel without transparent huge pages has small ones alone.
+    options.huge_pages = MemoryRegion::HugePages::kDefault;
+    ram = MemoryRegion::Anonymous(options);
+  }
+  return ram;
 }
 
 }  // namespace
@@ -69,8 +76,9 @@ absl::Status Pc::SetUp(const Kvm& kvm) {
   LIBVMM_RETURN_IF_ERROR(CreateInterrupts());
   LIBVMM_RETURN_IF_ERROR(AddMemory());
   LIBVMM_RETURN_IF_ERROR(CreateBoard());
-  LIBVMM_RETURN_IF_ERROR(CreateVcpus(kvm));
-  return Boot();
+  LIBVMM_ASSIGN_OR_RETURN(const HostCpuid host, HostCpuid::Query(kvm));
+  LIBVMM_RETURN_IF_ERROR(CreateVcpus(host));
+  return Boot(host);
 }
 
 absl::Status Pc::CreateInterrupts() {
@@ -148,19 +156,22 @@ absl::Status Pc::CreateBoard() {
   return absl::OkStatus();
 }
 
-absl::Status Pc::CreateVcpus(const Kvm& kvm) {
+absl::StatusOr<Cpuid> Pc::CpuidOf(const HostCpuid& host, uint32_t index) const {
+  return BuildCpuid(host, config_.cpu, config_.topology, index,
+                    {.local_apic = config_.irqchip != PcIrqChip::kNone});
+}
+
+absl::Status Pc::CreateVcpus(const HostCpuid& host) {
   if (host_.progress) host_.progress("vCPUs");
   for (uint32_t i = 0; i < config_.topology.vcpu_count(); ++i) {
-    LIBVMM_RETURN_IF_ERROR(CreateVcpu(kvm, i));
+    LIBVMM_ASSIGN_OR_RETURN(const Cpuid cpuid, CpuidOf(host, i));
+    LIBVMM_RETURN_IF_ERROR(CreateVcpu(cpuid, i));
   }
   return absl::OkStatus();
 }
 
-absl::Status Pc::CreateVcpu(const Kvm& kvm, uint32_t index) {
+absl::Status Pc::CreateVcpu(const Cpuid& cpuid, uint32_t index) {
   const bool local_apic = config_.irqchip != PcIrqChip::kNone;
-  LIBVMM_ASSIGN_OR_RETURN(const Cpuid cpuid,
-                          BuildCpuid(kvm, config_.cpu, config_.topology, index,
-                                     {.local_apic = local_apic}));
   LIBVMM_ASSIGN_OR_RETURN(Vcpu vcpu,
                           Vcpu::Create(vm_, config_.topology.ApicId(index)));
   LIBVMM_RETURN_IF_ERROR(SetCpuid(vcpu, cpuid));
@@ -188,11 +199,11 @@ absl::Status Pc::CreateVcpu(const Kvm& kvm, uint32_t index) {
   return absl::OkStatus();
 }
 
-absl::Status Pc::Boot() {
+absl::Status Pc::Boot(const HostCpuid& host) {
   Vcpu& vcpu = vcpus_.front()->vcpu();
   Gpa rsdp;
   if (!std::holds_alternative<PcFirmwareBoot>(config_.boot)) {
-    LIBVMM_ASSIGN_OR_RETURN(const Cpuid cpuid, GetCpuid(vcpu));
+    LIBVMM_ASSIGN_OR_RETURN(const Cpuid cpuid, CpuidOf(host, 0));
     LIBVMM_ASSIGN_OR_RETURN(
         rsdp, WritePcTables(config_, layout_, cpuid, memory_.guest_memory()));
   }

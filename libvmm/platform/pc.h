@@ -113,9 +113,11 @@ class Pc {
   absl::Status CreateInterrupts();
   absl::Status AddMemory();
   absl::Status CreateBoard();
-  absl::Status CreateVcpus(const Kvm& kvm);
-  absl::Status CreateVcpu(const Kvm& kvm, uint32_t index);
-  absl::Status Boot();
+  absl::Status CreateVcpus(const HostCpuid& host);
+  absl::Status CreateVcpu(const Cpuid& cpuid, uint32_t index);
+  absl::Status Boot(const HostCpuid& host);
+
+  absl::StatusOr<Cpuid> CpuidOf(const HostCpuid& host, uint32_t index) const;
 
   // Brings every vCPU and the loop to attention.
   void Wake();

@@ -17,7 +17,8 @@ namespace libvmm {
 //   0xf0000          SMBIOS, MP table, the reset stub at 0xffff0
 //   1 MiB            RAM, up to 3 GiB
 //   3 GiB            PCI memory window, 512 MiB
-//   0xe0000000       PCI configuration space (ECAM), 256 buses
+//   0xe0000000       PCI configuration space (ECAM) of bus 0, 1 MiB; a window
+//                    for more buses makes Linux look at each slot of each
 //   0xfec00000       IOAPIC
 //   0xfee00000       local APICs
 //   0xfeffb000       four pages that KVM uses on Intel processors
@@ -32,7 +33,7 @@ struct PcLayout {
   static constexpr Gpa kExtendedRam{0x100000};
 
   static constexpr GpaRange kPciWindow{Gpa(0xc0000000), 0x20000000};
-  static constexpr GpaRange kEcam{Gpa(0xe0000000), 0x10000000};
+  static constexpr GpaRange kEcam{Gpa(0xe0000000), 0x100000};
   static constexpr GpaRange kIoapic{Gpa(0xfec00000), 0x1000};
   static constexpr GpaRange kLocalApic{Gpa(0xfee00000), 0x1000};
   static constexpr Gpa kIdentityMap{0xfeffb000};

@@ -112,6 +112,7 @@ AcpiConfig PcAcpiConfig(const PcConfig& config, const PcLayout& layout) {
   if (config.devices.pvpanic) acpi.pvpanic_port = Pvpanic::kPort;
   if (config.devices.pci) {
     AcpiConfig::PciSegment segment;
+    segment.bridge.buses = {.first = 0, .last = 0};
     segment.bridge.io = {{.first = static_cast<uint16_t>(kPcPciPorts.base),
                           .last = static_cast<uint16_t>(kPcPciPorts.base +
                                                         kPcPciPorts.size - 1)}};

@@ -41,9 +41,10 @@ class LoadArena {
   [[nodiscard]] GuestMemory& memory() { return *memory_; }
   [[nodiscard]] const E820Map& map() const { return map_; }
 
+  // Fills all of it with the canary.
   void Reset() {
     for (const MemoryRegion& region : regions_) {
-      std::fill(region.bytes().begin(), region.bytes().end(), kCanary);
+      std::memset(region.data(), static_cast<int>(kCanary), kAreaSize);
     }
   }
 
@@ -67,23 +68,14 @@ class LoadArena {
     return true;
   }
 
-  // True when only bytes in `ranges`, which are well placed, were written.
-  [[nodiscard]] bool UntouchedBut(std::span<const GpaRange> ranges) const {
-    for (size_t area = 0; area < regions_.size(); ++area) {
-      std::vector<std::byte> bytes(regions_[area].bytes().begin(),
-                                   regions_[area].bytes().end());
-      const GpaRange all{Gpa(kAreas[area]), kAreaSize};
-      for (const GpaRange& range : ranges) {
-        if (range.size == 0 || !all.Contains(range.start, range.size)) continue;
-        std::memset(bytes.data() + (range.start - all.start),
-                    static_cast<int>(kCanary), range.size);
-      }
-      if (std::any_of(bytes.begin(), bytes.end(),
-                      [](std::byte byte) { return byte != kCanary; })) {
-        return false;
-      }
-    }
-    return true;
+  // True when only bytes in `ranges` were written. Forgets what is in them.
+  [[nodiscard]] bool UntouchedBut(std::span<const GpaRange> ranges) {
+    for (const GpaRange& range : ranges) Forget(range);
+    const std::vector<std::byte> untouched(kAreaSize, kCanary);
+    return std::all_of(
+        regions_.begin(), regions_.end(), [&](const MemoryRegion& region) {
+          return std::memcmp(region.data(), untouched.data(), kAreaSize) == 0;
+        });
   }
 
   // True when `bytes` stand at `gpa`.
@@ -94,6 +86,18 @@ class LoadArena {
   }
 
  private:
+  // A range may begin in one area and end in the other.
+  void Forget(const GpaRange& range) {
+    for (const uint64_t area : kAreas) {
+      const uint64_t first = std::max(area, range.start.value());
+      const uint64_t end =
+          std::min(area + kAreaSize, range.start.value() + range.size);
+      if (first < end) {
+        (void)memory_->Fill({Gpa(first), end - first}, kCanary);
+      }
+    }
+  }
+
   std::unique_ptr<GuestMemory> memory_ = GuestMemory::Create();
   std::vector<MemoryRegion> regions_;
   E820Map map_;

@@ -128,6 +128,7 @@ def parse(arguments):
     parser.add_argument("--cpus", type=int, default=1)
     parser.add_argument("--append", default="quiet console=ttyS0")
     parser.add_argument("--marker", default=MARKER)
+    parser.add_argument("--count", action="store_true")
     parser.add_argument("--json")
     parser.add_argument("--out")
     options = parser.parse_args(arguments)
@@ -197,7 +198,8 @@ def main(arguments):
         guest.make(work, folder)
         guest.unpack_kernel(os.path.join(work, "vmlinux"), folder)
         session.run(folder, os.path.join(bin_folder, "tests", "lab"), jobs, sheet, say,
-                    {"guest": work}, 1)
+                    {"guest": work}, 1, cpus=options.cpus if options.count else 2,
+                    counted=options.count)
     if options.out:
         keep(caller_path(options.out), sheet.results)
     measured = {}

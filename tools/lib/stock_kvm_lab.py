@@ -2,6 +2,7 @@
 
 import argparse
 import os
+import shlex
 import signal
 import sys
 import tempfile
@@ -102,6 +103,15 @@ def summary(results):
     return 0 if passed > 0 and failed == 0 else 1
 
 
+def shell_command(jobs, passed_on):
+    """A shell; or the one program, when arguments for it were given."""
+    if not passed_on:
+        return ('echo "A shell in the lab: exit or Ctrl-D ends it, Ctrl-A X kills the '
+                'machine."\nexec sh\n')
+    words = [f"/{jobs[0].program}", *passed_on]
+    return "exec " + " ".join(shlex.quote(word) for word in words) + "\n"
+
+
 def main(arguments):
     # Ended from outside it still puts its folder away.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
@@ -124,7 +134,8 @@ def main(arguments):
             guest.make(data[GUEST], folder, options.module)
         if options.shell:
             archive = os.path.join(work, "initramfs")
-            session.build_initramfs(archive, folder, tools, jobs, 1, data, shell=True)
+            session.build_initramfs(archive, folder, tools, jobs, 1, data,
+                                    shell_command(jobs, passed_on))
             return machine.shell(os.path.join(folder, "vmlinuz"), archive,
                                  options.memory, options.cpus)
         sheet = report.Report(jobs)

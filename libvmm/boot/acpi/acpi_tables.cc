@@ -87,6 +87,13 @@ AcpiReservedResources ReservedOf(const AcpiConfig& config) {
       reserved.ports.push_back(
           {.first = *fixed->pm_timer, .count = fadt::kPmTimerSize});
     }
+    if (fixed->gpe0.has_value()) {
+      reserved.ports.push_back(
+          {.first = fixed->gpe0->port, .count = fixed->gpe0->size});
+    }
+    if (fixed->smi.has_value()) {
+      reserved.ports.push_back({.first = fixed->smi->port, .count = 1});
+    }
   }
   if (const auto* reduced =
           std::get_if<AcpiReducedHardware>(&config.hardware)) {

@@ -319,6 +319,20 @@ TEST(AcpiTablesTest, HardwareAndEcamAreReserved) {
                               "8609000100003412001000007900"));
 }
 
+TEST(AcpiTablesTest, OptionalFixedHardwareIsReservedToo) {
+  AcpiFixedHardware hardware;
+  hardware.gpe0 = AcpiFixedHardware::Gpe0{.port = 0x60c, .size = 4};
+  hardware.smi = AcpiFixedHardware::SmiCommand{};
+  AcpiConfig config;
+  config.hardware = hardware;
+  ASSERT_OK_AND_ASSIGN(const AcpiTables tables,
+                       BuildAcpiTables(config, kSpace));
+  EXPECT_THAT(absl::BytesToHexString(Reader(tables).All().at("DSDT")),
+              HasSubstr("4701080608060104"
+                        "47010c060c060104"
+                        "4701b200b20001017900"));
+}
+
 TEST(AcpiTablesTest, RegistersInMemoryAreReservedToo) {
   AcpiConfig config;
   config.hardware = AcpiReducedHardware{

@@ -28,13 +28,14 @@ uint32_t NarrowAddress(Gpa gpa) {
 
 uint32_t Flags(const FadtConfig& config) {
   const auto* fixed = std::get_if<AcpiFixedHardware>(&config.hardware);
-  uint32_t flags = fadt::Wbinvd::kMask | fadt::ProcC1::kMask |
-                   fadt::SlpButton::kMask | fadt::FixRtc::kMask;
+  uint32_t flags =
+      fadt::Wbinvd::kMask | fadt::ProcC1::kMask | fadt::FixRtc::kMask;
   flags |= fadt::ResetRegSup::Of(config.reset.has_value());
   flags |= fadt::ForceApicPhysicalDestinationMode::Of(
       config.apic_physical_destination);
   flags |= fadt::HwReducedAcpi::Of(fixed == nullptr);
   flags |= fadt::PwrButton::Of(fixed == nullptr || !fixed->power_button);
+  flags |= fadt::SlpButton::Of(fixed == nullptr || !fixed->sleep_button);
   flags |= fadt::TmrValExt::Of(fixed != nullptr && fixed->pm_timer_32_bit);
   return flags;
 }
@@ -62,6 +63,8 @@ struct Blocks {
   std::optional<AcpiRegister> pm1a_event;
   std::optional<AcpiRegister> pm1a_control;
   std::optional<AcpiRegister> pm_timer;
+  std::optional<AcpiFixedHardware::Gpe0> gpe0;
+  AcpiFixedHardware::SmiCommand smi{.port = 0};  // zeros: none
 };
 
 Blocks BlocksOf(const FadtConfig& config) {
@@ -76,6 +79,8 @@ Blocks BlocksOf(const FadtConfig& config) {
   if (fixed->pm_timer.has_value()) {
     blocks.pm_timer = AcpiRegister::Port(*fixed->pm_timer, fadt::kPmTimerSize);
   }
+  blocks.gpe0 = fixed->gpe0;
+  if (fixed->smi.has_value()) blocks.smi = *fixed->smi;
   return blocks;
 }
 
@@ -93,6 +98,13 @@ absl::Status FadtConfig::Validate() const {
   if (reset.has_value()) {
     LIBVMM_RETURN_IF_ERROR(CheckByteRegister("reset register", reset->reg));
   }
+  if (const auto* fixed = std::get_if<AcpiFixedHardware>(&hardware);
+      fixed != nullptr && fixed->gpe0.has_value() &&
+      (fixed->gpe0->size == 0 || fixed->gpe0->size % 2 != 0)) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("ACPI gpe0 size is ", fixed->gpe0->size,
+                     ", expected an even number of bytes"));
+  }
   if (const auto* reduced = std::get_if<AcpiReducedHardware>(&hardware)) {
     LIBVMM_RETURN_IF_ERROR(
         CheckByteRegister("sleep_control", reduced->sleep_control));
@@ -108,6 +120,8 @@ std::vector<std::byte> MakeFadt(const AcpiIdentity& identity,
   const auto* fixed = std::get_if<AcpiFixedHardware>(&config.hardware);
   const auto* reduced = std::get_if<AcpiReducedHardware>(&config.hardware);
   const Blocks blocks = BlocksOf(config);
+  const auto gpe0 =
+      blocks.gpe0.value_or(AcpiFixedHardware::Gpe0{.port = 0, .size = 0});
   const uint32_t facs = NarrowAddress(pointers.facs);
 
   // Names as in table 5.9, in capitals and lower case as there.
@@ -117,25 +131,26 @@ std::vector<std::byte> MakeFadt(const AcpiIdentity& identity,
   body.U8(0);                                    // Reserved
   body.U8(0);                                    // Preferred_PM_Profile
   body.U16(fixed != nullptr ? fixed->sci : 0);   // SCI_INT
-  body.U32(0);                                   // SMI_CMD
-  body.U8(0).U8(0);                              // ACPI_ENABLE, ACPI_DISABLE
+  body.U32(blocks.smi.port);                     // SMI_CMD
+  body.U8(blocks.smi.acpi_enable);               // ACPI_ENABLE
+  body.U8(blocks.smi.acpi_disable);              // ACPI_DISABLE
   body.U8(0).U8(0);                              // S4BIOS_REQ, PSTATE_CNT
   body.U32(PortOf(blocks.pm1a_event)).U32(0);    // PM1a_EVT_BLK, PM1b_EVT_BLK
   body.U32(PortOf(blocks.pm1a_control)).U32(0);  // PM1a_CNT_BLK, PM1b_CNT_BLK
   body.U32(0);                                   // PM2_CNT_BLK
   body.U32(PortOf(blocks.pm_timer));             // PM_TMR_BLK
-  body.U32(0).U32(0);                            // GPE0_BLK, GPE1_BLK
+  body.U32(gpe0.port).U32(0);                    // GPE0_BLK, GPE1_BLK
   body.U8(SizeOf(blocks.pm1a_event));            // PM1_EVT_LEN
   body.U8(SizeOf(blocks.pm1a_control));          // PM1_CNT_LEN
   body.U8(0);                                    // PM2_CNT_LEN
   body.U8(SizeOf(blocks.pm_timer));              // PM_TMR_LEN
-  body.U8(0).U8(0).U8(0);        // GPE0_, GPE1_BLK_LEN, GPE1_BASE
-  body.U8(0);                    // CST_CNT
-  body.U16(fadt::kNoC2Latency);  // P_LVL2_LAT
-  body.U16(fadt::kNoC3Latency);  // P_LVL3_LAT
-  body.U16(0).U16(0);            // FLUSH_SIZE, FLUSH_STRIDE
-  body.U8(0).U8(0);              // DUTY_OFFSET, DUTY_WIDTH
-  body.U8(0).U8(0);              // DAY_ALRM, MON_ALRM
+  body.U8(gpe0.size).U8(0).U8(0);  // GPE0_, GPE1_BLK_LEN, GPE1_BASE
+  body.U8(0);                      // CST_CNT
+  body.U16(fadt::kNoC2Latency);    // P_LVL2_LAT
+  body.U16(fadt::kNoC3Latency);    // P_LVL3_LAT
+  body.U16(0).U16(0);              // FLUSH_SIZE, FLUSH_STRIDE
+  body.U8(0).U8(0);                // DUTY_OFFSET, DUTY_WIDTH
+  body.U8(0).U8(0);                // DAY_ALRM, MON_ALRM
   body.U8(config.cmos_rtc ? fadt::kCenturyIndex : 0);  // CENTURY
   body.U16(BootFlags(config));                         // IAPC_BOOT_ARCH
   body.U8(0);                                          // Reserved
@@ -154,8 +169,8 @@ std::vector<std::byte> MakeFadt(const AcpiIdentity& identity,
   AppendOptional(body, {});                         // X_PM1b_CNT_BLK
   AppendOptional(body, {});                         // X_PM2_CNT_BLK
   AppendOptional(body, blocks.pm_timer);            // X_PM_TMR_BLK
-  AppendOptional(body, {});                         // X_GPE0_BLK
-  AppendOptional(body, {});                         // X_GPE1_BLK
+  AppendOptional(body, {});  // X_GPE0_BLK: the narrow field does
+  AppendOptional(body, {});  // X_GPE1_BLK
   AppendOptional(body, reduced != nullptr
                            ? std::optional(reduced->sleep_control)
                            : std::nullopt);  // SLEEP_CONTROL_REG

@@ -15,8 +15,7 @@
 namespace libvmm {
 
 // The ACPI fixed hardware (ACPI 6.4, chapter 4.8): PM1a registers, a PM timer
-// and the SCI. The guest finds it in ACPI mode from the start (SMI_CMD is
-// zero), so PM1a control has SCI_EN set.
+// and the SCI.
 struct AcpiFixedHardware {
   uint16_t pm1a_event = 0x600;               // 4 bytes: status, enable
   uint16_t pm1a_control = 0x604;             // 2 bytes
@@ -26,8 +25,27 @@ struct AcpiFixedHardware {
   // The GSI of the system control interrupt. Below 16 it also wants an
   // override in the MADT that makes it level-triggered.
   uint8_t sci = 9;
-  // PM1 has PWRBTN_STS and PWRBTN_EN.
+  // PM1 has PWRBTN_STS and PWRBTN_EN, SLPBTN_STS and SLPBTN_EN.
   bool power_button = true;
+  bool sleep_button = false;
+
+  // General-purpose events: `size` bytes, an even number, the first half of
+  // them status, the other enable. An event does something only where the DSDT
+  // has a method for it (AcpiConfig::extra_aml).
+  struct Gpe0 {
+    uint16_t port = 0;
+    uint8_t size = 4;
+  };
+  std::optional<Gpe0> gpe0 = {};
+
+  // The port by which the guest asks for ACPI mode and leaves it. Without one
+  // it finds itself in ACPI mode: PM1a control always has SCI_EN set.
+  struct SmiCommand {
+    uint16_t port = 0xb2;
+    uint8_t acpi_enable = 0;
+    uint8_t acpi_disable = 0;
+  };
+  std::optional<SmiCommand> smi = {};
 };
 
 // Hardware-reduced ACPI (ACPI 6.4, chapter 4.1): the sleep registers of chapter
@@ -62,7 +80,7 @@ struct FadtConfig {
   bool apic_physical_destination = false;
 
   // kInvalidArgument: the sleep registers or the reset register are not one
-  // byte wide.
+  // byte wide; the size of GPE0 is zero or odd.
   [[nodiscard]] absl::Status Validate() const;
 };
 

@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "absl/strings/escaping.h"
+#include "absl/strings/str_cat.h"
 #include "absl/strings/string_view.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
@@ -86,12 +87,15 @@ TEST(FadtTest, EachFlagIsItsOwn) {
   };
   AcpiFixedHardware no_button;
   no_button.power_button = false;
+  AcpiFixedHardware sleep_button;
+  sleep_button.sleep_button = true;
   AcpiFixedHardware narrow_timer;
   narrow_timer.pm_timer_32_bit = false;
   for (const Row& row : {
            Row{"plain", {}, 0x565, 0x25},
            {"no reset", {.reset = {}}, 0x165, 0x25},
            {"no button", {.hardware = no_button}, 0x575, 0x25},
+           {"sleep button", {.hardware = sleep_button}, 0x545, 0x25},
            {"24 bits", {.hardware = narrow_timer}, 0x465, 0x25},
            {"physical", {.apic_physical_destination = true}, 0x80565, 0x25},
            {"no legacy", {.legacy_devices = false}, 0x565, 0x24},
@@ -103,6 +107,19 @@ TEST(FadtTest, EachFlagIsItsOwn) {
     EXPECT_EQ(At<uint32_t>(fadt, 112), row.flags) << row.name;
     EXPECT_EQ(At<uint16_t>(fadt, 109), row.boot) << row.name;
   }
+}
+
+TEST(FadtTest, GeneralPurposeEventsAndSmiCommand) {
+  AcpiFixedHardware hardware;
+  hardware.gpe0 = AcpiFixedHardware::Gpe0{.port = 0x60c, .size = 4};
+  hardware.smi = AcpiFixedHardware::SmiCommand{
+      .port = 0xb2, .acpi_enable = 0xf1, .acpi_disable = 0xf0};
+  ASSERT_OK(FadtConfig{.hardware = hardware}.Validate());
+  const std::vector<std::byte> fadt =
+      MakeFadt({}, {.hardware = hardware}, kLow);
+  EXPECT_EQ(HexAt(fadt, 48, 8), "b2000000f1f00000") << "SMI_CMD";
+  EXPECT_EQ(At<uint32_t>(fadt, 80), 0x60cu) << "GPE0_BLK";
+  EXPECT_EQ(HexAt(fadt, 88, 7), "04020004040000") << "lengths";
 }
 
 TEST(FadtTest, NoPmTimer) {
@@ -152,6 +169,17 @@ TEST(FadtTest, RegistersOfAWrongSizeAreRefused) {
            .Validate()),
       StatusIs(absl::StatusCode::kInvalidArgument,
                "ACPI sleep_status size is 9, expected 1, 2 or 4 bytes"));
+}
+
+TEST(FadtTest, OddGeneralPurposeEventsAreRefused) {
+  for (const uint8_t size : {0, 3}) {
+    AcpiFixedHardware hardware;
+    hardware.gpe0 = AcpiFixedHardware::Gpe0{.port = 0x620, .size = size};
+    EXPECT_THAT(FadtConfig{.hardware = hardware}.Validate(),
+                StatusIs(absl::StatusCode::kInvalidArgument,
+                         absl::StrCat("ACPI gpe0 size is ", size,
+                                      ", expected an even number of bytes")));
+  }
 }
 
 TEST(FacsTest, IsAnIdleVersionTwo) {

@@ -165,6 +165,24 @@ TEST_F(IaslTest, FullPc) {
   }
 }
 
+TEST_F(IaslTest, AllOfTheFixedHardware) {
+  AcpiFixedHardware hardware;
+  hardware.gpe0 = AcpiFixedHardware::Gpe0{.port = 0x60c, .size = 4};
+  hardware.smi =
+      AcpiFixedHardware::SmiCommand{.acpi_enable = 0xf1, .acpi_disable = 0xf0};
+  hardware.sleep_button = true;
+  AcpiConfig config;
+  config.hardware = hardware;
+  const auto sources = Disassemble(config);
+  if (sources.size() != 5) FAIL() << sources.size() << " tables";
+  EXPECT_THAT(sources.at("FACP"), HasSubstr("GPE0 Block Address : 0000060C"));
+  EXPECT_THAT(sources.at("FACP"), HasSubstr("GPE0 Block Length : 04"));
+  EXPECT_THAT(sources.at("FACP"), HasSubstr("SMI Command Port : 000000B2"));
+  EXPECT_THAT(sources.at("FACP"), HasSubstr("ACPI Enable Value : F1"));
+  EXPECT_THAT(sources.at("FACP"),
+              HasSubstr("Control Method Sleep Button (V1) : 0"));
+}
+
 TEST_F(IaslTest, SmallestPc) { EXPECT_EQ(Disassemble({}).size(), 5u); }
 
 TEST_F(IaslTest, ReducedHardware) {

@@ -142,12 +142,16 @@ absl::StatusOr<std::span<const std::byte>> FindProtectedMode(
         "setup_sects", header.setup_sects,
         absl::StrCat("to lie in the file of ", file.size(), " bytes"));
   }
-  const uint64_t size = uint64_t{header.syssize} * kParagraphSize;
-  if (size <= kEntry64Offset || !RangeFits(file.size(), offset, size)) {
+  // Rounded up: the file may end within the last paragraph.
+  const uint64_t held = file.size() - offset;
+  const uint64_t paragraphs = (held + kParagraphSize - 1) / kParagraphSize;
+  const uint64_t size =
+      std::min(uint64_t{header.syssize} * kParagraphSize, held);
+  if (size <= kEntry64Offset || header.syssize > paragraphs) {
     return Malformed(
         "syssize", header.syssize,
         absl::StrCat("more than ", kEntry64Offset / kParagraphSize,
-                     " and at most ", (file.size() - offset) / kParagraphSize,
+                     " and at most ", paragraphs,
                      ", what the file holds behind its setup"));
   }
   if (header.init_size < size) {
@@ -168,33 +172,6 @@ absl::StatusOr<std::span<const std::byte>> FindPayload(
                                   protected_mode.size(), " bytes"));
   }
   return protected_mode.subspan(header.payload_offset, header.payload_length);
-}
-
-absl::Status CheckOptions(const BzImage& image,
-                          const LinuxBootOptions& options) {
-  const auto too_large = [](absl::string_view what, uint64_t value,
-                            uint64_t limit) {
-    return absl::InvalidArgumentError(
-        absl::StrCat(what, " is ", value, ", at most ", limit, " is possible"));
-  };
-  const uint64_t command_line = options.command_line.text().size();
-  if (command_line > image.max_command_line_size()) {
-    return too_large("command line size", command_line,
-                     image.max_command_line_size());
-  }
-  const uint64_t entries = options.memory_map.entries().size();
-  if (entries > LinuxBootOptions::kMaxMemoryMapEntries) {
-    return too_large("number of memory map entries", entries,
-                     LinuxBootOptions::kMaxMemoryMapEntries);
-  }
-  if (options.random_seed.size() > LinuxBootOptions::kMaxRandomSeedSize) {
-    return too_large("random seed size", options.random_seed.size(),
-                     LinuxBootOptions::kMaxRandomSeedSize);
-  }
-  if (options.initrd.size() >= kFourGiB) {
-    return too_large("initrd size", options.initrd.size(), kFourGiB - 1);
-  }
-  return absl::OkStatus();
 }
 
 absl::StatusOr<GpaRange> PlaceKernel(const BzImage& image, RamPlacer& placer) {
@@ -221,12 +198,11 @@ absl::StatusOr<GpaRange> PlaceInitrd(const BzImage& image, uint64_t size,
                                      RamPlacer& placer) {
   if (size == 0) return GpaRange{};
   // The kernel gives the initrd's pages back whole.
-  const uint64_t pages = (size + kPageSize - 1) / kPageSize * kPageSize;
   LIBVMM_ASSIGN_OR_RETURN(
       const Gpa start,
       placer.TakeHighest(
           {.what = "initrd",
-           .size = pages,
+           .size = RamPlacer::WholePages(size),
            .alignment = kPageSize,
            .last = std::min(image.max_initrd_address(), Gpa(kFourGiB - 1))}));
   return GpaRange{start, size};
@@ -327,7 +303,7 @@ absl::StatusOr<BzImage> BzImage::Parse(std::span<const std::byte> file) {
 
 absl::StatusOr<BzImageStart> BzImage::Load(const LinuxBootOptions& options,
                                            GuestMemory& memory) const {
-  LIBVMM_RETURN_IF_ERROR(CheckOptions(*this, options));
+  LIBVMM_RETURN_IF_ERROR(options.Validate(max_command_line_size_));
   LIBVMM_ASSIGN_OR_RETURN(const BzImageStart start, Place(*this, options));
   const boot_params params = BuildBootParams(setup_header_, options, start);
   const std::vector<std::byte> setup_data = BuildSetupData(options.random_seed);

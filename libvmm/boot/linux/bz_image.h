@@ -71,10 +71,8 @@ class BzImage {
   // initrd as high as max_initrd_address() and 4 GiB allow; the rest as low as
   // possible. May be called again, for a reboot. All or nothing: an error
   // leaves guest memory untouched.
-  //   kInvalidArgument    the command line is longer than
-  //                       max_command_line_size(); the memory map has more than
-  //                       128 entries; the initrd or the random seed has 4 GiB
-  //                       or more
+  //   kInvalidArgument    as LinuxBootOptions::Validate, with
+  //                       max_command_line_size()
   //   kOutOfRange         a RAM entry of the map is not writable guest memory
   //                       at a place of use; a kernel that is not relocatable
   //                       finds its place not free

@@ -44,13 +44,12 @@ void CheckParsed(const BzImage& image, std::span<const std::byte> file) {
 }
 
 void CheckLoaded(const BzImage& image, const LinuxBootOptions& options,
-                 const BzImageStart& start, const LoadArena& arena) {
+                 const BzImageStart& start, LoadArena& arena) {
   const GpaRange boot_params{start.boot_params, 4096};
   const GpaRange ranges[] = {start.kernel, start.tables,
                              boot_params,  start.command_line,
                              start.initrd, start.setup_data};
   Require(arena.WellPlaced(ranges));
-  Require(arena.UntouchedBut(ranges));
   Require(start.kernel.size == image.init_size());
   Require(start.entry == start.kernel.start + 0x200);
   Require(start.kernel.start == image.preferred_address() ||
@@ -71,6 +70,7 @@ void CheckLoaded(const BzImage& image, const LinuxBootOptions& options,
   if (!options.random_seed.empty()) {
     Require(arena.Holds(start.setup_data.start + 16, options.random_seed));
   }
+  Require(arena.UntouchedBut(ranges));
 }
 
 }  // namespace

@@ -149,10 +149,17 @@ TEST(BzImageTest, SpoiltHeadersAreRefusedByField) {
 }
 
 TEST(BzImageTest, TruncatedFilesAreRefused) {
+  // syssize counts paragraphs of 16 bytes, rounded up: of the last, one byte
+  // will do, as memtest86+ has it.
+  constexpr size_t kParagraph = 16;
   const auto file = BzImageBuilder().SetCode(kCode).Build();
   for (size_t size = 0; size < file.size(); ++size) {
-    EXPECT_THAT(BzImage::Parse(std::span(file).first(size)),
-                StatusIs(kInvalid));
+    const auto image = BzImage::Parse(std::span(file).first(size));
+    if (size <= file.size() - kParagraph) {
+      EXPECT_THAT(image, StatusIs(kInvalid)) << size;
+    } else {
+      EXPECT_OK(image) << size;
+    }
   }
   EXPECT_OK(BzImage::Parse(file));
 }

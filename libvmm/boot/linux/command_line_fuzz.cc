@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Appends options from the input and splits the line again as the kernel does
 // (Linux's lib/cmdline.c, next_arg): what was accepted comes back as it was.
+#include <algorithm>
 #include <cstddef>
 #include <cstdint>
 #include <cstdlib>
@@ -58,11 +59,13 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
     const size_t value_size = static_cast<uint8_t>(rest[1]) % 32;
     const bool with_value = static_cast<uint8_t>(rest[1]) >= 0x40;
     rest.remove_prefix(2);
-    const absl::string_view key = rest.substr(0, key_size);
-    rest.remove_prefix(key.size());
-    const absl::string_view value =
-        with_value ? rest.substr(0, value_size) : absl::string_view();
-    rest.remove_prefix(value.size());
+    const auto take = [&rest](size_t size) {
+      const absl::string_view part(rest.data(), std::min(size, rest.size()));
+      rest.remove_prefix(part.size());
+      return part;
+    };
+    const absl::string_view key = take(key_size);
+    const absl::string_view value = take(with_value ? value_size : 0);
     const std::string before(line.text());
     if ((with_value ? line.AppendOption(key, value) : line.AppendOption(key))
             .ok()) {

@@ -11,6 +11,7 @@
 #include <string>
 
 #include "absl/status/status.h"
+#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/string_view.h"
 #include "libvmm/base/address.h"
@@ -150,7 +151,7 @@ absl::StatusOr<Mapping> UnpackLz4Legacy(std::span<const std::byte> payload,
 absl::Status UnknownFormat(std::span<const std::byte> payload) {
   const absl::string_view text = AsText(payload);
   for (const Format& format : kOtherFormats) {
-    if (text.substr(0, format.magic.size()) == format.magic) {
+    if (absl::StartsWith(text, format.magic)) {
       return absl::UnimplementedError(
           absl::StrCat("kernel payload is ", format.name,
                        "; supported are the LZ4 legacy frame and bare ELF"));
@@ -170,7 +171,7 @@ absl::StatusOr<KernelPayload> KernelPayload::Unpack(
         absl::StrCat("kernel payload is ", payload.size(),
                      " bytes, too few for a magic number"));
   }
-  if (AsText(payload).substr(0, SELFMAG) == absl::string_view(ELFMAG)) {
+  if (absl::StartsWith(AsText(payload), ELFMAG)) {
     if (payload.size() > max_size) return TooLarge(payload.size(), max_size);
     return KernelPayload(Mapping(), payload);
   }

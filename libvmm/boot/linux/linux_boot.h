@@ -7,6 +7,7 @@
 #include <optional>
 #include <span>
 
+#include "absl/status/status.h"
 #include "libvmm/base/address.h"
 #include "libvmm/boot/e820.h"
 #include "libvmm/boot/linux/command_line.h"
@@ -18,10 +19,12 @@ namespace libvmm {
 // Thread-safety: thread-compatible value.
 // Ownership: the spans are lent for the load.
 struct LinuxBootOptions {
-  // Linux has a table of this size for the memory map.
+  // Linux's table for the memory map is of this size.
   static constexpr size_t kMaxMemoryMapEntries = 128;
   // Far more than its random number generator can hold.
   static constexpr size_t kMaxRandomSeedSize = 4096;
+  // All is placed below 4 GiB.
+  static constexpr uint64_t kMaxInitrdSize = 0xffffffff;
 
   // The guest's memory. Everything is placed in its RAM entries, which must be
   // writable in the GuestMemory of the load; what the program itself has put in
@@ -36,6 +39,10 @@ struct LinuxBootOptions {
   // Bytes for the kernel's random number generator, fresh ones for each boot;
   // it credits them as entropy unless configured otherwise. Empty for none.
   std::span<const std::byte> random_seed{};
+
+  // kInvalidArgument names the first that is larger than the limits above, or a
+  // command line longer than `max_command_line_size` bytes without its NUL.
+  [[nodiscard]] absl::Status Validate(uint64_t max_command_line_size) const;
 };
 
 }  // namespace libvmm

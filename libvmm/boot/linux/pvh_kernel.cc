@@ -26,6 +26,9 @@ namespace {
 constexpr uint64_t kPageSize = 4096;
 constexpr uint64_t kLast32 = std::numeric_limits<uint32_t>::max();
 constexpr uint64_t kTablesAlignment = 8;
+// A vmlinux does not say how much it takes. What is beyond Linux's own limit of
+// 2047 it cuts off.
+constexpr uint64_t kMaxCommandLineSize = 0xffff;
 
 // Where everything but the kernel and the initrd goes: the start info and
 // behind it what it points to, in one piece.
@@ -73,21 +76,6 @@ absl::StatusOr<ElfImage> ParseElf(std::span<const std::byte> file) {
   return is_32_bit ? ElfImage::Parse32(file) : ElfImage::Parse(file);
 }
 
-absl::Status CheckOptions(const LinuxBootOptions& options) {
-  if (!options.random_seed.empty()) {
-    return absl::InvalidArgumentError(
-        absl::StrCat("random seed of ", options.random_seed.size(),
-                     " bytes: PVH has no place for one"));
-  }
-  const size_t entries = options.memory_map.entries().size();
-  if (entries > LinuxBootOptions::kMaxMemoryMapEntries) {
-    return absl::InvalidArgumentError(
-        absl::StrCat("number of memory map entries is ", entries, ", at most ",
-                     LinuxBootOptions::kMaxMemoryMapEntries, " is possible"));
-  }
-  return absl::OkStatus();
-}
-
 struct Placement {
   PvhStart start;
   GpaRange info;
@@ -106,12 +94,12 @@ absl::StatusOr<Placement> Place(const PvhKernel& kernel,
   if (!options.initrd.empty()) {
     const uint64_t size = options.initrd.size();
     // The kernel gives the initrd's pages back whole.
-    const uint64_t pages = (size + kPageSize - 1) / kPageSize * kPageSize;
-    LIBVMM_ASSIGN_OR_RETURN(const Gpa initrd,
-                            placer.TakeHighest({.what = "initrd",
-                                                .size = pages,
-                                                .alignment = kPageSize,
-                                                .last = Gpa(kLast32)}));
+    LIBVMM_ASSIGN_OR_RETURN(
+        const Gpa initrd,
+        placer.TakeHighest({.what = "initrd",
+                            .size = RamPlacer::WholePages(size),
+                            .alignment = kPageSize,
+                            .last = Gpa(kLast32)}));
     start.initrd = {initrd, size};
   }
   const auto place_low = [&placer](absl::string_view what, uint64_t size) {
@@ -184,7 +172,12 @@ absl::StatusOr<PvhKernel> PvhKernel::Parse(std::span<const std::byte> file) {
 
 absl::StatusOr<PvhStart> PvhKernel::Load(const LinuxBootOptions& options,
                                          GuestMemory& memory) const {
-  LIBVMM_RETURN_IF_ERROR(CheckOptions(options));
+  LIBVMM_RETURN_IF_ERROR(options.Validate(kMaxCommandLineSize));
+  if (!options.random_seed.empty()) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("random seed of ", options.random_seed.size(),
+                     " bytes: PVH has no place for one"));
+  }
   if (image_.has_relocations()) {
     return absl::UnimplementedError(
         "ELF dynamic section lists relocations; supported are images without");

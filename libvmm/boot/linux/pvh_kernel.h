@@ -50,8 +50,9 @@ class PvhKernel {
   // addresses, the initrd as high as possible below 4 GiB, the rest as low as
   // possible. May be called again, for a reboot. All or nothing: an error
   // leaves guest memory untouched.
-  //   kInvalidArgument    a random seed, for which PVH has no place; an initrd
-  //                       of 4 GiB or more
+  //   kInvalidArgument    a random seed, for which PVH has no place; as
+  //                       LinuxBootOptions::Validate, with a command line of
+  //                       64 KiB or more
   //   kOutOfRange         a segment is not in RAM of the map, or that is not
   //                       writable guest memory at a place of use
   //   kResourceExhausted  no room; the message names for what

@@ -33,7 +33,7 @@ bool EntryInSegment(const PvhKernel& kernel) {
 }
 
 void CheckLoaded(const PvhKernel& kernel, const LinuxBootOptions& options,
-                 const PvhStart& start, const LoadArena& arena) {
+                 const PvhStart& start, LoadArena& arena) {
   const size_t info_size = 56 + (options.initrd.empty() ? 0 : 32) +
                            24 * options.memory_map.entries().size();
   std::vector<GpaRange> ranges = {{start.start_info, info_size},
@@ -48,13 +48,13 @@ void CheckLoaded(const PvhKernel& kernel, const LinuxBootOptions& options,
     Require(arena.Holds(segment.gpa + segment.file_bytes.size(), zeros));
   }
   Require(arena.WellPlaced(ranges));
-  Require(arena.UntouchedBut(ranges));
   Require(start.entry == kernel.entry());
   Require(start.initrd.size == options.initrd.size());
   Require(arena.Holds(start.initrd.start, options.initrd) ||
           options.initrd.empty());
   const uint32_t magic = 0x336ec578;
   Require(arena.Holds(start.start_info, std::as_bytes(std::span(&magic, 1))));
+  Require(arena.UntouchedBut(ranges));
 }
 
 }  // namespace

@@ -19,21 +19,22 @@ namespace libvmm {
 struct MpConfig {
   std::string oem_id = "LIBVMM";  // at most 8 printable characters
   std::string product_id = "PC";  // at most 12
-  // Local APIC ids, all below 255 and different; the first is the boot CPU.
+  // Local APIC ids: at least one, all different and below 255; the first is
+  // the boot CPU's.
   std::vector<uint8_t> apic_ids = {0};
   uint8_t local_apic_version = 0x14;
-  uint32_t cpu_signature = 0;  // CPUID leaf 1, EAX
+  uint32_t cpu_signature = 0;  // CPUID leaf 1, EAX; the low 12 bits count
   uint32_t cpu_features = 0;   // CPUID leaf 1, EDX
   uint32_t local_apic = 0xfee0'0000;
 
   struct IoApic {
-    uint8_t id = 0;  // none of the apic_ids
+    uint8_t id = 1;  // below 255 and none of the apic_ids
     uint8_t version = 0x11;
     uint32_t gpa = 0xfec0'0000;
     uint8_t pins = 24;
   } io_apic;
 
-  // An ISA interrupt's pin of the IOAPIC.
+  // An ISA interrupt's pin of the IOAPIC. Each irq once.
   struct IsaInterrupt {
     uint8_t irq = 0;  // 0 to 15
     uint8_t pin = 0;

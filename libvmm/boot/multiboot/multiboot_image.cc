@@ -255,11 +255,10 @@ absl::StatusOr<GpaRange> PlaceModule(uint64_t size, Gpa above,
                                      RamPlacer& placer) {
   // Whole pages, since flag 0 promises the kernel that it can map them. Even an
   // empty module has an address.
-  const uint64_t pages =
-      std::max((size + kPageSize - 1) / kPageSize, uint64_t{1});
   LIBVMM_ASSIGN_OR_RETURN(const Gpa start,
                           placer.TakeLowest({.what = "Multiboot module",
-                                             .size = pages * kPageSize,
+                                             .size = RamPlacer::WholePages(
+                                                 std::max(size, uint64_t{1})),
                                              .alignment = kPageSize,
                                              .first = above,
                                              .last = Gpa(kLast32)}));

@@ -46,7 +46,6 @@ void CheckLoaded(const MultibootImage& image,
   Require(arena.WellPlaced(pieces));
   std::vector<GpaRange> ranges = pieces;
   ranges.push_back(start.kernel);
-  Require(arena.UntouchedBut(ranges));
   Require(start.entry == image.entry());
   Require(start.kernel == image.range());
   Require(start.kernel.Contains(start.entry));
@@ -62,6 +61,7 @@ void CheckLoaded(const MultibootImage& image,
     Require(Word(arena, modules + 16 * i + 4) ==
             range.start.value() + range.size);
   }
+  Require(arena.UntouchedBut(ranges));
 }
 
 }  // namespace

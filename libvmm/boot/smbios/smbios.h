@@ -18,7 +18,8 @@ namespace libvmm {
 
 // What a guest's `dmidecode` tells of the machine (DMTF DSP0134, System
 // Management BIOS Reference Specification 3.0). Texts are printable ASCII of at
-// most 64 characters; an empty text is "not specified".
+// most 64 characters; an empty text is "not specified". There are always the
+// structures 0, 1, 3, 4, 32 and 127; the others when there is something to say.
 struct SmbiosConfig {
   // Type 0.
   struct Firmware {
@@ -51,23 +52,26 @@ struct SmbiosConfig {
   // Type 4, one for each socket.
   struct Processors {
     std::string manufacturer = {};
-    std::string version = {};     // such as CPUID's brand string
-    uint32_t sockets = 1;    // 1 to 256
-    uint32_t cores = 1;      // per socket, not zero
-    uint32_t threads = 1;    // per socket, at least cores
-    uint32_t signature = 0;  // CPUID leaf 1, EAX
-    uint32_t features = 0;   // CPUID leaf 1, EDX
-    uint16_t megahertz = 0;  // 0: unknown
+    std::string version = {};  // such as CPUID's brand string
+    uint32_t sockets = 1;      // 1 to 256
+    uint32_t cores = 1;        // per socket, 1 to 65534
+    uint32_t threads = 1;      // per socket, from cores on to 65534
+    uint32_t signature = 0;    // CPUID leaf 1, EAX
+    uint32_t features = 0;     // CPUID leaf 1, EDX
+    uint16_t megahertz = 0;    // 0: unknown
   } processors;
 
-  // Types 16, 17 and 19: one memory device for each 16 GiB, at most 256.
+  // Types 16, 17 and 19.
   struct Memory {
-    // The guest's RAM, at most 2^20 ranges of whole KiB, ascending.
+    // The guest's RAM: at most 256 ranges of whole KiB, ascending and apart.
+    // Together they are shown as memory devices of 16 GiB each, or of more
+    // where there would be over 256; of one that is not a whole number of MiB
+    // and has 32 MiB or more, only whole MiB are told.
     std::vector<GpaRange> ranges = {};
   } memory;
 
-  // Type 11: free text for the guest; systemd reads credentials here. Each at
-  // most 65535 characters, at most 255 in number.
+  // Type 11: free text for the guest; systemd reads credentials here. Each has
+  // 1 to 65535 characters, at most 255 in number.
   std::vector<std::string> oem_strings = {};
 
   // kInvalidArgument, naming the field and its value.

@@ -44,8 +44,9 @@ namespace libvmm {
 // written as two dwords, upper one first, or as 8 bytes; any part of it can be
 // read. All else reads as all ones and is dropped when written.
 //
-// Thread-safety: thread-safe. Readers run outside the lock. A guest that reads
-//     on several CPUs at once gets each byte once or more.
+// Thread-safety: thread-safe. Readers run outside the lock. CPUs that go on in
+//     one item at once each get bytes of it, by Data each byte once; a transfer
+//     that also selects is not disturbed by others.
 // Ownership: owns the items; refers to `memory`.
 // Errors: only Restore can fail. The guest cannot cause any.
 // Cost: a register access takes a lock for some instructions. A DMA read costs

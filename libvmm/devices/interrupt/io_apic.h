@@ -25,7 +25,7 @@ namespace libvmm {
 struct IoApicRoute {
   // The message that the pin sends. Nothing for delivery mode ExtINT (the PIC's
   // business, see IoApic) and the reserved ones: the pin sends nothing.
-  std::optional<Msi> msi;
+  std::optional<Msi> msi = std::nullopt;
   bool masked = true;
   // Sent while the line is high, and waits for the end of interrupt.
   bool level = false;

@@ -576,7 +576,7 @@ TEST(Pic8259aTest, ThreadsLoseNoLine) {
   Bench::Initialize(pic.master(), kMasterBase, 4, kIcw4);
   Bench::Initialize(pic.slave(), kSlaveBase, 2, kIcw4);
   constexpr std::array<size_t, 3> kLines{1, 4, 10};
-  constexpr int kRounds = 500;
+  constexpr int kRounds = 100;
   std::array<std::atomic<int>, 3> taken{};
   std::vector<std::thread> threads;
   for (size_t i = 0; i < kLines.size(); ++i) {

@@ -99,12 +99,13 @@ struct PciExtraRegister {
 // There is no expansion ROM, no BIST and no power management; the error bits of
 // the Status register are never set.
 //
-// Thread-safety: thread-safe. The interrupt callback runs outside the lock, on
-//     one thread at a time and in order, as Uart16550a's does: it may call back
-//     into this object, and no thread waits for another one's callback. The
-//     callbacks of capabilities and bar_moved run in the guest's configuration
-//     cycle: the bus has one at a time, so they may use this object, but not
-//     the bus. For Msix's callbacks see there.
+// Thread-safety: thread-safe. No callback runs under this object's lock. The
+//     interrupt callback runs on one thread at a time and in order, as
+//     Uart16550a's does: it may call back into this object, and no thread waits
+//     for another one's callback. The callbacks of capabilities and bar_moved
+//     run in the guest's configuration cycle, of which a bus has one at a time;
+//     the interrupt callback and those of Msix may. So all of them may use this
+//     object, but not the bus. For Msix's callbacks see also there.
 // Ownership: owns the callbacks; refers to the devices of the BARs. Must
 //     outlive its PciAttachment.
 // Errors: of Create and Restore only. The guest cannot cause any.

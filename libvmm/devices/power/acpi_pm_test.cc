@@ -2,9 +2,11 @@
 #include "libvmm/devices/power/acpi_pm.h"
 
 #include <array>
+#include <atomic>
 #include <cstddef>
 #include <cstdint>
 #include <span>
+#include <thread>
 #include <utility>
 #include <vector>
 
@@ -236,6 +238,7 @@ TEST(AcpiPmTest, GeneralPurposeEvents) {
   }
   Bench bench;
   bench.pm.RaiseGpe(kGpe0Count);
+  bench.pm.RaiseGpe(32);
   bench.pm.RaiseGpe(255);
   EXPECT_EQ(bench.In(Register::kGpe0Status), 0);
 }
@@ -291,6 +294,8 @@ TEST(AcpiPmTest, OddAccessesAreThoseOfTheirBytes) {
   EXPECT_EQ(bench.Load(~uint64_t{0}, 1), 0xffu);
   EXPECT_EQ(bench.Store(16, 0, 8), IoResult::kDone);
   EXPECT_EQ(bench.Store(~uint64_t{0}, 0xff, 1), IoResult::kDone);
+  // No register's number is looked at modulo something.
+  EXPECT_EQ(bench.Store(256, ~uint64_t{0}, 8), IoResult::kDone);
   EXPECT_EQ(bench.Load(0, 4), 0x01200020u);
 }
 
@@ -385,6 +390,10 @@ TEST(AcpiPmTest, ResetKeepsTheTimer) {
   AcpiPmState state;
   state.timer = 3'579'545;
   EXPECT_EQ(bench.pm.Save(), state);
+  // Also one that did not begin at zero.
+  EXPECT_THAT(bench.pm.Restore(state), IsOk());
+  bench.pm.Reset();
+  EXPECT_EQ(bench.pm.Save(), state);
 }
 
 TEST(AcpiPmTest, NullCallbacksAreAllowed) {
@@ -453,6 +462,55 @@ TEST(AcpiPmTest, SaveAndRestore) {
       second.pm.NextDeadline() - second.clock.Monotonic();
   EXPECT_GT(left, absl::Seconds(1.2));
   EXPECT_LT(left, absl::Seconds(1.3));
+}
+
+TEST(AcpiPmTest, RestoringATimerIsNoTimerEvent) {
+  Bench bench;
+  AcpiPmState state;
+  state.timer = 0x80000000;
+  EXPECT_THAT(bench.pm.Restore(state), IsOk());
+  bench.pm.OnDeadline();
+  EXPECT_EQ(bench.pm.Save(), state);
+}
+
+TEST(AcpiPmTest, GuestAndHostAtOnce) {
+  std::atomic<bool> line = false;
+  std::atomic<int> sleeps = 0;
+  ManualClock clock;
+  AcpiPm pm(clock, {.sci =
+                        [&](bool level) {
+                          // In order, and by change only.
+                          EXPECT_NE(line.exchange(level), level);
+                        },
+                    .sleep = [&](uint8_t) { ++sleeps; },
+                    .always_acpi = true});
+  constexpr int kRounds = 2000;
+  std::thread guest([&] {
+    const std::array enable{std::byte{0x21}, std::byte{0x07}};
+    const std::array clear{std::byte{0xff}, std::byte{0xff}};
+    const std::array sleep{std::byte{0x20}};
+    std::array<std::byte, 8> data;
+    for (int i = 0; i < kRounds; ++i) {
+      pm.Write(2, enable);
+      pm.Read(0, data);
+      pm.Write(0, clear);
+      EXPECT_EQ(pm.Write(5, sleep), IoResult::kStop);
+    }
+  });
+  std::thread host([&] {
+    for (int i = 0; i < kRounds; ++i) {
+      pm.PressPowerButton();
+      pm.RaiseGpe(static_cast<uint8_t>(i % kGpe0Count));
+      clock.Advance(absl::Seconds(100));
+      pm.OnDeadline();
+    }
+  });
+  guest.join();
+  host.join();
+  EXPECT_EQ(sleeps, kRounds);
+  const std::array clear{std::byte{0xff}, std::byte{0xff}};
+  pm.Write(0, clear);
+  EXPECT_FALSE(line);
 }
 
 TEST(AcpiPmTest, RestoreRefusesWhatNoDeviceReached) {

@@ -2,10 +2,12 @@
 #include "libvmm/devices/rtc/mc146818.h"
 
 #include <array>
+#include <atomic>
 #include <cstddef>
 #include <cstdint>
 #include <span>
 #include <string>
+#include <thread>
 #include <utility>
 #include <vector>
 
@@ -681,6 +683,40 @@ TEST(Mc146818Test, RestoreOfAStoppedClock) {
   second.clock.Advance(absl::Seconds(5));
   EXPECT_EQ(second.In(Register::kSeconds), 0x99);
   EXPECT_EQ(second.In(Register::kMinutes), 0x58);
+}
+
+TEST(Mc146818Test, GuestAndHostAtOnce) {
+  std::atomic<bool> line = false;
+  std::atomic<int> moved = 0;
+  ManualClock clock;
+  Mc146818 rtc(clock, {.interrupt =
+                           [&](bool level) {
+                             // In order, and by change only.
+                             EXPECT_NE(line.exchange(level), level);
+                           },
+                       .deadline_moved = [&] { ++moved; }});
+  constexpr int kRounds = 2000;
+  std::thread guest([&] {
+    const std::array enable{std::byte{0x0b}, std::byte{0x72}};
+    const std::array flags{std::byte{0x0c}};
+    std::array<std::byte, 2> data;
+    for (int i = 0; i < kRounds; ++i) {
+      rtc.Write(0, enable);
+      rtc.Write(0, flags);
+      rtc.Read(0, data);
+    }
+  });
+  std::thread host([&] {
+    for (int i = 0; i < kRounds; ++i) {
+      clock.Advance(absl::Milliseconds(100));
+      rtc.OnDeadline();
+    }
+  });
+  guest.join();
+  host.join();
+  EXPECT_GT(moved, 0);
+  rtc.Reset();
+  EXPECT_FALSE(line);
 }
 
 TEST(Mc146818Test, RestoreRefusesWhatNoDeviceReached) {

@@ -410,6 +410,35 @@ TEST(Pit8254CounterTest, BcdDigitsAboveNineCountAsTheirValue) {
   EXPECT_TRUE(counter.Output());
 }
 
+TEST(Pit8254CounterTest, AStrobeComesOnce) {
+  for (const Mode mode : {Mode::kSoftwareStrobe, Mode::kHardwareStrobe}) {
+    Pit8254Counter counter;
+    counter.WriteControl(Control(mode, Access::kLow, false));
+    counter.WriteByte(7);
+    counter.SetGate(false);
+    counter.SetGate(true);
+    EXPECT_FALSE(counter.Advance(1 + 7));
+    EXPECT_FALSE(counter.Output());
+    // At the same count in later rounds, in one step or two.
+    EXPECT_TRUE(counter.Advance(2 * kBinaryRange));
+    EXPECT_TRUE(counter.Output());
+    EXPECT_FALSE(counter.Advance(kBinaryRange));
+    EXPECT_TRUE(counter.Output());
+  }
+}
+
+TEST(Pit8254CounterTest, AGateThatFallsEndsTheStrobe) {
+  Pit8254Counter counter;
+  counter.WriteControl(Control(Mode::kSoftwareStrobe, Access::kLow, false));
+  counter.WriteByte(3);
+  counter.Advance(1 + 3);
+  EXPECT_FALSE(counter.Output());
+  counter.SetGate(false);
+  EXPECT_TRUE(counter.Output());
+  counter.SetGate(true);
+  EXPECT_TRUE(counter.Output());
+}
+
 TEST(Pit8254CounterTest, YearsCostNothingAndKeepThePhase) {
   constexpr uint64_t kYears = uint64_t{1'193'182} * 86'400 * 365 * 100;
   for (uint8_t mode = 0; mode < 6; ++mode) {

@@ -11,8 +11,10 @@ from . import machine
 FOLDER = os.path.join(os.path.dirname(__file__), "..", "..", "..", "tests", "lab")
 
 
-def build_initramfs(path, packages, tools, jobs, parallel, data, shell=False):
+def build_initramfs(path, packages, tools, jobs, parallel, data, shell=None):
     """Writes the archive with everything that the machine needs.
+
+    `shell`: what the machine's shell runs on its console instead of the jobs.
 
     `tools` is the folder with the programs of //tests/lab:machine.
     """
@@ -29,8 +31,8 @@ def build_initramfs(path, packages, tools, jobs, parallel, data, shell=False):
         archive.program(f"lab/{name}", os.path.join(tools, name))
     archive.text("lab/jobs", lab_jobs.job_list(jobs))
     archive.text("lab/parallel", str(parallel))
-    if shell:
-        archive.text("lab/shell", "")
+    if shell is not None:
+        archive.text("lab/shell", shell)
     for number, job in enumerate(jobs):
         archive.folder(f"tmp/{number}")
         archive.program(job.program, job.source)
@@ -45,8 +47,12 @@ def build_initramfs(path, packages, tools, jobs, parallel, data, shell=False):
         archive.write(out)
 
 
-def run(packages, tools, jobs, report, say, data=(), parallel=2, memory=3072, cpus=2):
-    """Runs every job, in a new machine when one goes down; fills `report`."""
+def run(packages, tools, jobs, report, say, data=(), parallel=2, memory=3072, cpus=2,
+        counted=False):
+    """Runs every job, in a new machine when one goes down; fills `report`.
+
+    `counted`: in a machine whose clock counts instructions, see machine.command.
+    """
     left = list(range(len(jobs)))
     while left:
         with tempfile.TemporaryDirectory(prefix="stock_kvm_lab.") as work:
@@ -59,7 +65,7 @@ def run(packages, tools, jobs, report, say, data=(), parallel=2, memory=3072, cp
             try:
                 for kind, index, content in machine.run(
                         os.path.join(packages, "vmlinuz"), archive, work, memory,
-                        cpus, say):
+                        cpus, say, counted):
                     if kind == machine.READY:
                         say(f"Linux {content.decode()}, {cpus} CPUs, {memory} MiB, "
                             f"{size} MiB of files: up after "
