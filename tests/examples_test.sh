@@ -56,4 +56,15 @@ expect run_guest_no_file 126 "$work/absent" "$run" "$work/absent"
 expect run_guest_bad_elf 126 "ELF" "$run" "$work/short.elf"
 expect run_guest_empty 126 "empty" "$run" --flat "$work/empty"
 expect run_guest_small 126 "ELF" "$run" --memory 1
+
+for loop in run_with_epoll run_with_libuv run_with_asio run_with_glib run_inline; do
+  program=$examples/loops/$loop
+  expect $loop 0 "That was 5 characters." "$program" --input hello
+  expect ${loop}_stop 0 "Stopped: power-off (ACPI PM1a)." "$program"
+  expect ${loop}_help 0 "usage:" "$program" --help
+done
+expect loops_guest 0 "Stopped: power-off" "$program" --guest "$examples/loops/guest.elf"
+expect loops_no_guest 126 "$work/absent" "$program" --guest "$work/absent"
+expect loops_bad_guest 126 "boot.elf.image" "$program" --guest "$work/short.elf"
+expect loops_bad_flag 2 "see --help" "$program" --nonsense
 exit $(( failures != 0 ))

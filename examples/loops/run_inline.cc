@@ -21,7 +21,9 @@ absl::Status Serve(loops::Machine& machine) {
         loops::RunInline(machine.vcpu(), thread, machine.event_sources(), clock,
                          /*slice=*/absl::InfiniteDuration()));
     if (result == PcRunResult::kStopped) return absl::OkStatus();
-    // Whatever else it is, this machine has no use for it and runs on.
+    if (result != PcRunResult::kKicked) {
+      return absl::InternalError("an exit that this machine has no use for");
+    }
   }
 }
 
