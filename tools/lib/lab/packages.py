@@ -112,7 +112,8 @@ def _fetch(target):
             _load_order(work, MODULES)))
         _write_modules(os.path.join(made, "guest_modules"),
                        _load_order(work, GUEST_MODULES))
-        for name, lines in (("packages", archives), ("guest_module_names", GUEST_MODULES)):
+        for name, lines in (("packages", archives),
+                            ("guest_module_names", GUEST_MODULES)):
             with open(os.path.join(made, name), "w") as file:
                 file.write("\n".join(lines) + "\n")
         # The old one goes with `work`.
