@@ -123,6 +123,20 @@ TEST(RamPlacerTest, TakeWantsAllOfItsRangeFree) {
   EXPECT_OK(placer.Take({Gpa(0x12000), 0xe000}, "kernel"));
 }
 
+TEST(RamPlacerTest, SingleBytesLeftBesideATakenRangeStayFree) {
+  RamPlacer placer(Map());
+  ASSERT_OK(placer.Take({Gpa(0x1001), 0x6ffe}, "kernel"));
+  EXPECT_OK(placer.Take({Gpa(0x1000), 1}, "x"));
+  EXPECT_OK(placer.Take({Gpa(0x7fff), 1}, "x"));
+}
+
+TEST(RamPlacerTest, WholePagesRoundUp) {
+  EXPECT_EQ(RamPlacer::WholePages(0), 0u);
+  EXPECT_EQ(RamPlacer::WholePages(1), 0x1000u);
+  EXPECT_EQ(RamPlacer::WholePages(0x1000), 0x1000u);
+  EXPECT_EQ(RamPlacer::WholePages(0x1001), 0x2000u);
+}
+
 TEST(RamPlacerTest, NothingCannotBePlaced) {
   RamPlacer placer(Map());
   EXPECT_THAT(placer.TakeLowest({.what = "initrd", .last = kLast}),

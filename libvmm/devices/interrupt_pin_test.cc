@@ -61,12 +61,17 @@ TEST(InterruptPinTest, ARiseBetweenTwoSettlesIsNot) {
 TEST(InterruptPinTest, CallbackRunsOutsideTheLockAndMayDriveThePin) {
   Mutex mutex;
   std::vector<bool> levels;
+  int depth = 0;
   InterruptPin* self = nullptr;
   InterruptPin pin([&](bool level) {
+    EXPECT_EQ(++depth, 1);
     levels.push_back(level);
-    MutexLock lock(mutex);
-    if (levels.size() < 5) self->Drive(!level);
-    self->Settle(mutex);  // Leaves it to the call that is under way.
+    {
+      MutexLock lock(mutex);
+      if (levels.size() < 5) self->Drive(!level);
+      self->Settle(mutex);  // Leaves it to the call that is under way.
+    }
+    --depth;
   });
   self = &pin;
   MutexLock lock(mutex);

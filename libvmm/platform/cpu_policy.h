@@ -22,7 +22,9 @@ namespace libvmm {
 // All that host and KVM can give (KVM_GET_SUPPORTED_CPUID).
 struct HostCpu {};
 
-// A level's features and nothing above it, whatever more the host has.
+// A level's features and nothing above it, whatever more the host has. (A KVM
+// that cannot intercept CPUID, as some with shadow paging, shows the guest the
+// hardware's feature bits all the same; GetCpuid then reads them back.)
 struct LevelCpu {
   CpuLevel level = CpuLevel::kV2;
   Protections protections = Protections::kKeep;

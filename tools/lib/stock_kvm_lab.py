@@ -6,6 +6,7 @@ import shlex
 import signal
 import sys
 import tempfile
+import xml.etree.ElementTree as xml
 
 import count_tests
 from lab import jobs as lab_jobs
@@ -101,6 +102,18 @@ def summary(results):
     passed, failed, line = count_tests.summary([run])
     print(line)
     return 0 if passed > 0 and failed == 0 else 1
+
+
+def unavailable(error, xml_path):
+    """What a test does without the lab: one counted skip, in the format that
+    tools/test reads, or a failure where KVM is required; the exit code."""
+    print(error)
+    suites = xml.Element("testsuites")
+    case = xml.SubElement(xml.SubElement(suites, "testsuite", name="lab"),
+                          "testcase", name="all", classname="lab")
+    xml.SubElement(case, "skipped", message=str(error))
+    xml.ElementTree(suites).write(xml_path)
+    return 1 if os.environ.get("LIBVMM_REQUIRE_KVM") == "1" else 0
 
 
 def shell_command(jobs, passed_on):

@@ -82,6 +82,17 @@ TEST(AmlResourcesTest, MemoryIsQWordAbove) {
       "8a");
 }
 
+// 4 GiB in one piece end below 4 GiB, but 32 bits do not count them.
+TEST(AmlResourcesTest, AllOf4GiBIsAQWord) {
+  const GpaRange all = {Gpa(0), uint64_t{1} << 32};
+  EXPECT_EQ(Hex(ResourceTemplate().Memory(all)).substr(0, 2), "8a");
+  EXPECT_EQ(Hex(ResourceTemplate().MemoryRange({.range = all})).substr(0, 2),
+            "8a");
+  const GpaRange most = {Gpa(1), (uint64_t{1} << 32) - 1};
+  EXPECT_EQ(Hex(ResourceTemplate().MemoryRange({.range = most})).substr(0, 2),
+            "87");
+}
+
 TEST(AmlResourcesTest, BusRange) {
   EXPECT_EQ(Hex(ResourceTemplate().BusRange({.first = 0, .last = 255})),
             "880d00"

@@ -59,8 +59,8 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
     const size_t value_size = static_cast<uint8_t>(rest[1]) % 32;
     const bool with_value = static_cast<uint8_t>(rest[1]) >= 0x40;
     rest.remove_prefix(2);
-    const auto take = [&rest](size_t size) {
-      const absl::string_view part(rest.data(), std::min(size, rest.size()));
+    const auto take = [&rest](size_t count) {
+      const absl::string_view part(rest.data(), std::min(count, rest.size()));
       rest.remove_prefix(part.size());
       return part;
     };

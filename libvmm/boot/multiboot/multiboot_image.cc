@@ -233,7 +233,8 @@ class InfoBuilder {
   }
   uint64_t AppendString(absl::string_view text) {
     const uint64_t at = Reserve(text.size() + 1);
-    std::memcpy(bytes_.data() + at, text.data(), text.size());
+    const auto bytes = std::as_bytes(std::span(text.data(), text.size()));
+    std::copy(bytes.begin(), bytes.end(), bytes_.data() + at);
     return at;
   }
 

@@ -355,6 +355,32 @@ TEST_F(FwCfgTest, DmaToWhatIsNotWritableMemory) {
   EXPECT_EQ(Dma({.control = kRead, .length = 0, .address = ~uint64_t{0}}), 0u);
 }
 
+TEST_F(FwCfgTest, DmaThatWouldEndOutsideMemoryCopiesNothing) {
+  Dirty();
+  EXPECT_EQ(Dma({.control = uint32_t{kLong} << 16 | kSelect | kRead,
+                 .length = kLongSize,
+                 .address = kMemorySize - kLongSize + 1}),
+            kError);
+  EXPECT_THAT(Memory(kMemorySize - kLongSize, kLongSize), Each(0xcc));
+  EXPECT_EQ(device_->Save().offset, 0u);
+}
+
+TEST_F(FwCfgTest, ReaderMayCallBack) {
+  FwCfgItems items;
+  ASSERT_OK(items.AddTextFile("other", "ab"));
+  ASSERT_OK(
+      items.AddLazyFile("lazy", 8, [&](uint64_t, std::span<std::byte> to) {
+        std::ranges::fill(to, std::byte{1});
+        Select(0x21);  // The other.
+      }));
+  device_ = std::make_unique<FwCfg>(std::move(items), memory_.get());
+  EXPECT_EQ(Dma({.control = 0x00200000 | kSelect | kRead, .length = 8}), 0u);
+  EXPECT_THAT(Memory(kBuffer, 8), Each(1));
+  // The selection that came later stays as it is.
+  EXPECT_EQ(device_->Save(), (FwCfgState{.selector = 0x21}));
+  EXPECT_EQ(Next(), 'a');
+}
+
 TEST_F(FwCfgTest, DmaToItsOwnRequest) {
   EXPECT_EQ(Dma({.control = uint32_t{kText} << 16 | kSelect | kRead,
                  .length = 9,

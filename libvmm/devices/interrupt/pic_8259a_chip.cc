@@ -7,8 +7,6 @@ using namespace pic_8259a;  // NOLINT: the datasheet's names.
 
 namespace {
 
-constexpr uint8_t kIcw4Mask = 0x1f;
-
 constexpr uint8_t Bit(uint8_t input) {
   return static_cast<uint8_t>(1 << input);
 }

@@ -61,6 +61,7 @@ using Icw2Vector = Field<uint8_t, 7, 3>;
 // ICW4. The rest, buffered mode and MCS-80/85, means nothing on a PC.
 using Icw4Aeoi = Field<uint8_t, 1, 1>;  // Automatic End of Interrupt
 using Icw4Sfnm = Field<uint8_t, 4, 4>;  // Special Fully Nested Mode
+inline constexpr uint8_t kIcw4Mask = 0x1f;
 
 // Operation Command Word 2.
 using Ocw2Level = Field<uint8_t, 2, 0>;

@@ -12,7 +12,6 @@ namespace libvmm {
 using namespace pic_8259a;  // NOLINT: the datasheet's names.
 
 absl::Status Pic8259aState::Validate() const {
-  constexpr uint8_t kIcw4Mask = 0x1f;
   for (size_t i = 0; i < kChipCount; ++i) {
     const Chip& chip = chips[i];
     const auto bad = [i](absl::string_view field, uint8_t value,

@@ -375,6 +375,13 @@ TEST(Pic8259aTest, SpecialFullyNestedModeLetsTheSlaveInterruptItself) {
     EXPECT_EQ(bench.pic.TryAcknowledge(), kSlaveBase + 1);
     bench.Pulse(3);
     EXPECT_FALSE(bench.pic.intr());
+    // Only itself: what is above it in service keeps it out.
+    bench.Pulse(0);
+    EXPECT_EQ(bench.pic.TryAcknowledge(), kMasterBase + 0);
+    bench.Pulse(8);
+    EXPECT_FALSE(bench.pic.intr());
+    bench.Command(kEoi);
+    EXPECT_EQ(bench.pic.TryAcknowledge(), kSlaveBase + 0);
   }
 }
 

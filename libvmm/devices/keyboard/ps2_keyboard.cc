@@ -33,7 +33,7 @@ uint8_t Pop(Queue& queue, uint8_t& count) {
 }  // namespace
 
 void Ps2Keyboard::Send(uint8_t byte) {
-  state_.reply_count = 0;
+  // Each way out of here is an answer, which replaces what was left of the last.
   if (state_.pending_command != 0 && byte < kFirstCommand) {
     return Argument(byte);
   }

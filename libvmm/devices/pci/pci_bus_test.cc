@@ -189,6 +189,10 @@ TEST(PciBusTest, MultiFunctionBitOfAllFunctionsOfADevice) {
     EXPECT_EQ(header(neighbour), 0);
   }
   EXPECT_EQ(header(kSlot), 0);
+  uint8_t alone = 0xff;
+  exercisers[1].function().ReadConfig(
+      0x0e, std::as_writable_bytes(std::span(&alone, 1)));
+  EXPECT_EQ(alone, 0);
 }
 
 TEST(PciBusTest, BarsAnswerWhileDecoding) {
@@ -353,6 +357,35 @@ TEST(PciBusTest, BarsOfOneFunctionMayOverlapToo) {
   EXPECT_EQ(bench.Peek(0xe001000c), kNobody);
 }
 
+TEST(PciBusTest, BarTakesItsWholeRange) {
+  Bench bench;
+  PciExerciser first(1), second(2);
+  const PciAddress slot2{.device = 9};
+  ASSERT_OK_AND_ASSIGN(const PciAttachment place1,
+                       bench.bus->Attach(kSlot, first.function()));
+  ASSERT_OK_AND_ASSIGN(const PciAttachment place2,
+                       bench.bus->Attach(slot2, second.function()));
+  bench.Write<uint16_t>(kSlot, kCommand, kOn);
+  bench.Write<uint64_t>(kSlot, kBar4, 0xe0010000);
+  bench.Write<uint16_t>(slot2, kCommand, kOn);
+  bench.Write<uint32_t>(slot2, kBar0, 0xe0013000);  // No region is there.
+  EXPECT_EQ(bench.Peek(0xe0013000), kNobody);
+  EXPECT_THAT(second.moved, IsEmpty());
+}
+
+TEST(PciBusTest, SpacesDoNotOverlap) {
+  Bench bench({.memory_windows = {{.base = 0, .size = 0x10000}},
+               .io_windows = {kIoWindow}});
+  PciExerciser exerciser;
+  ASSERT_OK_AND_ASSIGN(const PciAttachment place,
+                       bench.bus->Attach(kSlot, exerciser.function()));
+  bench.Write<uint32_t>(kSlot, kBar0, 0xc000);
+  bench.Write<uint32_t>(kSlot, kBar2, 0xc000);
+  bench.Write<uint16_t>(kSlot, kCommand, kOn);
+  EXPECT_EQ(bench.Peek(0xc000), exerciser.Byte(Part::kMemory));
+  EXPECT_EQ(bench.PeekPort(0xc000), exerciser.Byte(Part::kPorts));
+}
+
 TEST(PciBusTest, DetachingMakesRoom) {
   Bench bench;
   PciExerciser first(1), second(2);
@@ -388,13 +421,15 @@ TEST(PciBusTest, EmbeddersDeviceInAWindowStays) {
   Bench bench;
   FloatingBus embedders;
   ASSERT_OK_AND_ASSIGN(IoRegistration registration,
-                       bench.mmio.Register({0xe0011800, 0x100}, embedders));
+                       bench.mmio.Register({0xe0010800, 0x100}, embedders));
   PciExerciser exerciser;
   ASSERT_OK_AND_ASSIGN(const PciAttachment place,
                        bench.bus->Attach(kSlot, exerciser.function()));
   bench.Write<uint16_t>(kSlot, kCommand, kOn);
   bench.Write<uint64_t>(kSlot, kBar4, 0xe0010000);
+  // None of the BAR, though only its last region is in the way.
   EXPECT_EQ(bench.Peek(0xe001000c), kNobody);
+  EXPECT_EQ(bench.Peek(0xe0011000), kNobody);
   EXPECT_EQ(bench.bus->Decoded(kSlot, 4), std::nullopt);
   registration.Unregister();
   bench.Write<uint16_t>(kSlot, kCommand, kOn);

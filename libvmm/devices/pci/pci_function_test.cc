@@ -249,11 +249,15 @@ TEST(PciFunctionTest, DisabledPinIsLowAndStatusTells) {
 
 TEST(PciFunctionTest, PinCallbackMayCallBack) {
   std::vector<bool> levels;
+  bool inside = false;
   PciFunction* self = nullptr;
   PciFunction::Options options = Exerciser();
   options.interrupt = [&](bool level) {
+    EXPECT_FALSE(inside);
+    inside = true;
     levels.push_back(level);
     if (level) self->SetInterrupt(false);
+    inside = false;
   };
   const auto function = Make(std::move(options));
   self = function.get();

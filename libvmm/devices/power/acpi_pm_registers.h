@@ -12,7 +12,7 @@
 namespace libvmm::acpi_pm {
 
 // Offsets in AcpiPm's block, and widths in bits. FADT points at each of the
-// five register blocks by its own address.
+// four register blocks by its own address.
 enum class Register : uint8_t {
   kPm1Status = 0,    // 16  rw1c  0x0000  PM1a_STS  (PM1a_EVT_BLK)
   kPm1Enable = 2,    // 16  rw    0x0000  PM1a_EN

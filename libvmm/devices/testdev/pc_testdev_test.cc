@@ -144,7 +144,10 @@ TEST(PcTestdevTest, SaveRestoreAndReset) {
   Bench::Store(first.dev.scratch(), 0, 0x12345678, 4);
   Bench::Store(first.dev.memory(), 100, 0x42, 1);
   Bench::Store(first.dev.irqs(), 4, 1, 1);
+  Bench::Store(first.dev.irqs(), 7, 1, 1);
+  Bench::Store(first.dev.irqs(), 7, 0, 1);
   const PcTestdevState state = first.dev.Save();
+  EXPECT_EQ(state.lines, 0x10u);
   Bench second;
   Bench::Store(second.dev.irqs(), 4, 1, 1);
   Bench::Store(second.dev.irqs(), 23, 1, 1);
