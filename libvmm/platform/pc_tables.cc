@@ -9,8 +9,9 @@
 #include "libvmm/boot/linux/reset_stub.h"
 #include "libvmm/boot/mp_table/mp_table.h"
 #include "libvmm/boot/smbios/smbios.h"
+#include "libvmm/devices/panic/pvpanic.h"
 #include "libvmm/kvm/abi.h"
-#include "libvmm/platform/pc_board.h"
+#include "libvmm/platform/pc_places.h"
 
 namespace libvmm {
 
@@ -118,6 +119,7 @@ AcpiConfig PcAcpiConfig(const PcConfig& config, const PcLayout& layout) {
                                                         kPcPciPorts.size - 1)}};
     segment.bridge.memory = {
         {.range = PcLayout::kPciWindow},
+        {.range = PcLayout::kPciWindowHigh},
         {.range = layout.pci_window_64, .prefetchable = true}};
     segment.bridge.routes = SwizzledPciRoutes(kPcPciGsis);
     segment.ecam = PcLayout::kEcam.start;
