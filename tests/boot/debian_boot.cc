@@ -112,7 +112,7 @@ TEST_P(DebianBoot, ReachesUserSpaceAndEnds) {
       .kernel = absl::StrCat(guest, "/vmlinuz"),
       .initrd = absl::StrCat(guest, "/initrd"),
       .command_line = absl::StrCat(
-          "quiet console=ttyS0 panic=-1 libvmm.do=", boot.end.name,
+          "console=ttyS0 quiet libvmm.do=", boot.end.name,
           " libvmm.report=cpus,date,clock,interrupts,acpi,warnings"),
       .protocol = boot.protocol};
   ASSERT_OK_AND_ASSIGN(const Kvm kvm, Kvm::Open());
