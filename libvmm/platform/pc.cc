@@ -61,8 +61,12 @@ Pc::Pc(PcConfig config, PcHost host, Vm vm, VmMemory memory)
 Pc::~Pc() = default;
 
 void Pc::ClearStop() {
-  stop_.Clear();
+  // In this order: the watch must not stop the machine again for what it saw
+  // before.
   if (halt_watch_ != nullptr) halt_watch_->Reset();
+  stop_.Clear();
+  // The watch has a deadline again.
+  deadlines_->Wake();
 }
 
 void Pc::Wake() {
@@ -183,6 +187,7 @@ absl::Status Pc::CreateVcpu(const Cpuid& cpuid, uint32_t index) {
     options.before_entry = [this](Vcpu& first) {
       return interrupts_->BeforeEntry(first);
     };
+    options.interrupt_pending = [this] { return interrupts_->pending(); };
   }
   options.end_of_interrupt = [this](uint8_t vector) {
     interrupts_->EndOfInterrupt(vector);

@@ -40,6 +40,8 @@ class PcInterrupts {
   // Called by vCPU 0 before each entry, unless needs_entry_hook() is false.
   virtual absl::Status BeforeEntry(Vcpu& vcpu) = 0;
   [[nodiscard]] virtual bool needs_entry_hook() const = 0;
+  // Whether BeforeEntry has an interrupt to give.
+  [[nodiscard]] virtual bool pending() const = 0;
 
   // KVM_EXIT_IOAPIC_EOI, on any vCPU's thread.
   virtual void EndOfInterrupt(uint8_t vector) = 0;

@@ -11,6 +11,7 @@
 #include <thread>
 #include <vector>
 
+#include "libvmm/base/manual_clock.h"
 #include "libvmm/boot/real_mode.h"
 #include "libvmm/kvm/kvm.h"
 #include "libvmm/kvm/vcpu_thread.h"
@@ -132,6 +133,37 @@ LIBVMM_GUEST_CODE(kTicks, 16, R"(
   out %ax, %dx
 )");
 
+// Starts a timer that interrupts every millisecond as vector 0x20, says so with
+// interrupts off (exit code 3), and then waits for it; powers off when it comes.
+LIBVMM_GUEST_CODE(kLateHalt, 16, R"(
+  movw $(2f - kLateHalt_start + 0x1000), 0x80
+  movw $0, 0x82
+  mov $0x11, %al
+  out %al, $0x20
+  mov $0x20, %al
+  out %al, $0x21
+  mov $0x04, %al
+  out %al, $0x21
+  mov $0x01, %al
+  out %al, $0x21
+  mov $0xfe, %al
+  out %al, $0x21
+  mov $0x34, %al
+  out %al, $0x43
+  mov $0xa9, %al
+  out %al, $0x40
+  mov $0x04, %al
+  out %al, $0x40
+  mov $1, %al
+  out %al, $0xf4
+1: sti
+  hlt
+  jmp 1b
+2: mov $0x604, %dx
+  mov $0x3400, %ax
+  out %ax, %dx
+)");
+
 // Reads absent ports and memory; each must be all ones. Exit code 0x15 (0xa) if
 // so.
 LIBVMM_GUEST_CODE(kFloating, 16, R"(
@@ -161,8 +193,10 @@ class PcTest : public ::testing::Test {
     return {.memory = {.size_mib = 4}, .irqchip = irqchip};
   }
 
-  void Create(const PcConfig& config, GuestCode code) {
+  void Create(const PcConfig& config, GuestCode code,
+              const Clock* clock = nullptr) {
     PcHost host;
+    host.clock = clock;
     host.serial[0].output = [this](std::span<const std::byte> bytes) {
       output_.append(reinterpret_cast<const char*>(bytes.data()), bytes.size());
     };
@@ -251,6 +285,29 @@ TEST_P(PcIrqChipTest, AnEmbeddersStopEndsEveryVcpu) {
   stopper.join();
 }
 
+// With no thread beside the vCPU's, everything happens between two Runs.
+TEST_P(PcIrqChipTest, AnInterruptFromBeforeRunEndsTheHaltBehindIt) {
+  if (GetParam() == PcIrqChip::kInKernel) {
+    GTEST_SKIP() << "the kernel's timer has a clock of its own";
+  }
+  ManualClock clock;
+  PcConfig config = SmallConfig(GetParam());
+  config.devices.exit_port = true;
+  Create(config, kLateHalt, &clock);
+  ASSERT_OK_AND_ASSIGN(VcpuThread thread, VcpuThread::Attach(SIGUSR1));
+  PcVcpu& vcpu = *pc_->vcpus()[0];
+  ASSERT_OK_AND_ASSIGN(const PcRunResult started, vcpu.Run(thread));
+  ASSERT_EQ(started, PcRunResult::kStopped);
+  ASSERT_EQ(pc_->stop()->reason, PcStopReason::kExitCode);
+  pc_->ClearStop();
+  clock.Advance(absl::Milliseconds(2));
+  pc_->event_sources()[0]->OnDeadline();
+  ASSERT_OK_AND_ASSIGN(const PcRunResult result, vcpu.Run(thread));
+  EXPECT_EQ(result, PcRunResult::kStopped);
+  ASSERT_TRUE(pc_->stop().has_value());
+  EXPECT_EQ(pc_->stop()->reason, PcStopReason::kPowerOff);
+}
+
 INSTANTIATE_TEST_SUITE_P(All, PcIrqChipTest,
                          ::testing::Values(PcIrqChip::kInKernel,
                                            PcIrqChip::kSplit, PcIrqChip::kNone),
@@ -303,6 +360,22 @@ TEST_F(PcTest, AGuestRunsOnBehindAStopThatWasCleared) {
   pc_->ClearStop();
   EXPECT_FALSE(pc_->stop().has_value());
   EXPECT_EQ(RunUntilStop().code, 9u);
+}
+
+// The loop that sleeps for want of a deadline has to ask again.
+TEST_F(PcTest, AfterAHaltThatWasClearedTheLoopIsWoken) {
+  PcConfig config = SmallConfig();
+  config.halt_check = absl::Milliseconds(1);
+  Create(config, kHaltForGood);
+  EXPECT_EQ(RunUntilStop().reason, PcStopReason::kHalted);
+  EventSource& source = *pc_->event_sources()[0];
+  source.OnReady(POLLIN);
+  EXPECT_EQ(source.NextDeadline(), absl::InfiniteDuration());
+  pc_->ClearStop();
+  EXPECT_LT(source.NextDeadline(), absl::InfiniteDuration());
+  pollfd entry{.fd = source.fd(), .events = source.events(), .revents = 0};
+  EXPECT_EQ(poll(&entry, 1, 0), 1);
+  EXPECT_EQ(RunUntilStop().reason, PcStopReason::kHalted);
 }
 
 TEST_F(PcTest, AbsentPortsReadAllOnes) {

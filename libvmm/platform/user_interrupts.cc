@@ -71,6 +71,7 @@ class PicInterrupts : public PcInterrupts {
     return injector_.BeforeEntry(vcpu);
   }
   bool needs_entry_hook() const override { return true; }
+  bool pending() const override { return pic_.intr(); }
   void EndOfInterrupt(uint8_t) override {}
 
  protected:
