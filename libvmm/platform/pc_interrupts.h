@@ -58,6 +58,8 @@ struct PcInterruptParts {
   IoBus& ports;
   IoBus& mmio;
   DeadlineSource& deadlines;
+  // The IOAPIC's entries name CPUs by 15 bits (IoApic::Options).
+  bool extended_destination_ids = false;
   // Makes vCPU 0 leave the guest and come to BeforeEntry.
   absl::AnyInvocable<void()> wake_vcpu = nullptr;
 };

@@ -7,13 +7,19 @@
 #include <signal.h>
 
 #include <atomic>
+#include <cstring>
 #include <string>
 #include <thread>
 #include <vector>
 
 #include "libvmm/base/manual_clock.h"
 #include "libvmm/boot/real_mode.h"
+#include "libvmm/kvm/abi.h"
+#include "libvmm/kvm/cpuid.h"
+#include "libvmm/kvm/features.h"
 #include "libvmm/kvm/kvm.h"
+#include "libvmm/kvm/vcpu_cpuid.h"
+#include "libvmm/kvm/vcpu_state.h"
 #include "libvmm/kvm/vcpu_thread.h"
 #include "libvmm/testing/guest_code.h"
 #include "libvmm/testing/kvm_available.h"
@@ -404,6 +410,64 @@ TEST_F(PcTest, SerialPortsAreThoseOfTheConfig) {
   EXPECT_EQ(pc_->serial(2), nullptr);
 }
 
+// A processor whose physical addresses have so many bits.
+CpuPolicy AddressBits(const Kvm& kvm, uint32_t bits) {
+  constexpr CpuidLeaf kLeaf{.function = 0x80000008};
+  Cpuid cpuid = **kvm.SupportedCpuid();
+  cpuid.ClearBits(kLeaf, CpuidRegister::kEax, 0xff);
+  cpuid.SetBits(kLeaf, CpuidRegister::kEax, bits);
+  return {.model = CustomCpu{.cpuid = std::move(cpuid)}};
+}
+
+TEST_F(PcTest, ThePciWindowEndsWhereTheProcessorsAddressesDo) {
+  PcConfig config = SmallConfig();
+  config.cpu = AddressBits(*kvm_, 36);
+  Create(config, kHelloAndPowerOff);
+  constexpr uint64_t kGiB = uint64_t{1} << 30;
+  EXPECT_EQ(pc_->layout().pci_window_64, (GpaRange{Gpa(4 * kGiB), 60 * kGiB}));
+  EXPECT_EQ(RunUntilStop().reason, PcStopReason::kPowerOff);
+}
+
+// APIC ids above 254 are x2APIC's; KVM_FEATURE_MSI_EXT_DEST_ID tells the guest
+// that the IOAPIC, in this process, and MSIs can name them.
+TEST_F(PcTest, ApicIdsAbove254AreWhole) {
+  for (const PcIrqChip irqchip : {PcIrqChip::kInKernel, PcIrqChip::kSplit}) {
+    PcConfig config = SmallConfig(irqchip);
+    config.topology = {
+        .sockets = 9, .cores_per_socket = 5, .threads_per_core = 3};
+    constexpr uint32_t kHighestId = 274;
+    constexpr uint32_t kMsiExtDestId = 15;
+    ASSERT_EQ(config.topology.max_apic_id(), kHighestId);
+    Create(config, kHelloAndPowerOff);
+    Vcpu& last = pc_->vcpus().back()->vcpu();
+    ASSERT_OK_AND_ASSIGN(const Cpuid cpuid, GetCpuid(last));
+    const kvm_cpuid_entry2* features = cpuid.Find({.function = 0x40000001});
+    ASSERT_NE(features, nullptr);
+    EXPECT_EQ((features->eax >> kMsiExtDestId) & 1,
+              irqchip == PcIrqChip::kSplit ? 1u : 0u);
+    // Switched on by the guest, the local APIC has all bits of the id.
+    constexpr uint64_t kX2ApicEnable = uint64_t{1} << 10;
+    ASSERT_OK_AND_ASSIGN(kvm_sregs sregs, GetVcpuState<kvm_sregs>(last));
+    sregs.apic_base |= kX2ApicEnable;
+    ASSERT_OK(SetVcpuState(last, sregs));
+    ASSERT_OK_AND_ASSIGN(const kvm_lapic_state apic,
+                         GetVcpuState<kvm_lapic_state>(last));
+    uint32_t id = 0;
+    std::memcpy(&id, &apic.regs[0x20], sizeof(id));
+    EXPECT_EQ(id, kHighestId);
+  }
+}
+
+TEST_F(PcTest, SharedMemoryIsAFileThatOthersCanMap) {
+  for (const bool huge_pages : {true, false}) {
+    PcConfig config = SmallConfig();
+    config.memory.shared = true;
+    config.memory.huge_pages = huge_pages;
+    Create(config, kHelloAndPowerOff);
+    EXPECT_EQ(RunUntilStop().reason, PcStopReason::kPowerOff);
+  }
+}
+
 struct Failure {
   const char* name;
   PcConfig config;
@@ -413,6 +477,8 @@ struct Failure {
 
 TEST_F(PcTest, WhatCannotBeMadeNamesTheFieldAndLeavesNothing) {
   KeepHeapInBrk();
+  const auto most_vcpus =
+      static_cast<uint32_t>(kvm_->features().value(Feature::kVcpuCountMax));
   const std::string absent = ::testing::TempDir() + "/absent";
   for (const Failure& failure : {
            Failure{"no RAM",
@@ -439,7 +505,20 @@ TEST_F(PcTest, WhatCannotBeMadeNamesTheFieldAndLeavesNothing) {
            Failure{"two devices at a port",
                    {.devices = {.debug_console = PcDebugConsole{.port = 0x70}}},
                    absl::StatusCode::kAlreadyExists,
-                   ""},
+                   "devices.debug_console.port is 112: "},
+           Failure{"a device at a port of KVM's",
+                   {.devices = {.debug_console = PcDebugConsole{.port = 0x43}}},
+                   absl::StatusCode::kAlreadyExists,
+                   "devices.debug_console.port is 67: "},
+           Failure{"more RAM than addresses",
+                   {.cpu = AddressBits(*kvm_, 40),
+                   .memory = {.size_mib = 16 << 20}},
+                   absl::StatusCode::kInvalidArgument,
+                   "memory.size_mib is 16777216, more than the processor's 40"},
+           Failure{"more vCPUs than KVM has",
+                   {.topology = {.sockets = most_vcpus + 1}},
+                   absl::StatusCode::kInvalidArgument,
+                   "topology: the number of vCPUs is "},
        }) {
     // What is made once for the process.
     EXPECT_THAT(Pc::Create(*kvm_, failure.config, PcHost()),
