@@ -7,7 +7,6 @@
 
 #include "absl/strings/str_cat.h"
 #include "libvmm/base/status_macros.h"
-#include "libvmm/devices/fw_cfg/fw_cfg_machine.h"
 #include "libvmm/devices/interrupt/pic_8259a_registers.h"
 #include "libvmm/devices/panic/pvpanic_registers.h"
 #include "libvmm/devices/pci/host_bridge.h"
@@ -16,6 +15,7 @@
 #include "libvmm/devices/timer/pit_8254_registers.h"
 #include "libvmm/devices/timer/system_control_port_b.h"
 #include "libvmm/platform/exit_port_stop.h"
+#include "libvmm/platform/pc_firmware.h"
 
 namespace libvmm {
 
@@ -210,36 +210,24 @@ absl::Status PcBoard::CreateTestDevice() {
 
 absl::Status PcBoard::CreateFwCfg() {
   if (!parts_.config.devices.fw_cfg) return absl::OkStatus();
-  const uint32_t cpus = parts_.config.topology.vcpu_count();
-  FwCfgMachine machine{
-      .cpu_count = static_cast<uint16_t>(cpus),
-      .max_cpu_count = static_cast<uint16_t>(cpus),
-      .ram_size = parts_.layout.low_ram.size + parts_.layout.high_ram.size,
-  };
-  for (const GpaRange& ram : {parts_.layout.low_ram, parts_.layout.high_ram}) {
-    if (ram.size == 0) continue;
-    machine.e820.push_back({.start = ram.start.value(), .size = ram.size});
-  }
-  FwCfgItems items;
-  LIBVMM_RETURN_IF_ERROR(machine.AddTo(items));
+  LIBVMM_ASSIGN_OR_RETURN(FwCfgItems items,
+                          PcFwCfgItems(parts_.config, parts_.layout));
   fw_cfg_ = std::make_unique<FwCfg>(std::move(items), &parts_.memory);
   return Place(FwCfg::kPort, FwCfg::kSize, *fw_cfg_);
 }
 
 absl::Status PcBoard::CreatePci() {
   if (!parts_.config.devices.pci) return absl::OkStatus();
-  const GpaRange& low = PcLayout::kPciWindow;
-  const GpaRange& high = parts_.layout.pci_window_64;
-  PciBus::Options windows{
-      .memory_windows = {{.base = low.start.value(), .size = low.size}},
-      .io_windows = {kPcPciPorts}};
-  if (high.size != 0) {
-    windows.memory_windows.push_back(
-        {.base = high.start.value(), .size = high.size});
+  PciBus::Options options{.io_windows = {kPcPciPorts}};
+  for (const GpaRange& window : {PcLayout::kPciWindow, PcLayout::kPciWindowHigh,
+                                 parts_.layout.pci_window_64}) {
+    if (window.size == 0) continue;
+    options.memory_windows.push_back(
+        {.base = window.start.value(), .size = window.size});
   }
   LIBVMM_ASSIGN_OR_RETURN(
       pci_bus_, PciBus::Create({.mmio = parts_.mmio, .pio = parts_.ports},
-                               std::move(windows)));
+                               std::move(options)));
   // SeaBIOS goes by the chipset; Linux needs none.
   const bool firmware =
       std::holds_alternative<PcFirmwareBoot>(parts_.config.boot);

@@ -19,6 +19,7 @@ namespace libvmm {
 //   3 GiB            PCI memory window, 512 MiB
 //   0xe0000000       PCI configuration space (ECAM) of bus 0, 1 MiB; a window
 //                    for more buses makes Linux look at each slot of each
+//   0xe0100000       PCI memory window, up to the IOAPIC: where SeaBIOS begins
 //   0xfec00000       IOAPIC
 //   0xfee00000       local APICs
 //   0xfeffb000       four pages that KVM uses on Intel processors
@@ -38,6 +39,7 @@ struct PcLayout {
 
   static constexpr GpaRange kPciWindow{Gpa(0xc0000000), 0x20000000};
   static constexpr GpaRange kEcam{Gpa(0xe0000000), 0x100000};
+  static constexpr GpaRange kPciWindowHigh{Gpa(0xe0100000), 0x1eb00000};
   static constexpr GpaRange kIoapic{Gpa(0xfec00000), 0x1000};
   static constexpr GpaRange kLocalApic{Gpa(0xfee00000), 0x1000};
   static constexpr Gpa kIdentityMap{0xfeffb000};

@@ -35,6 +35,7 @@ TEST(PcLayoutTest, NothingOverlaps) {
         layout.high_ram,
         layout.pci_window_64,
         PcLayout::kPciWindow,
+        PcLayout::kPciWindowHigh,
         PcLayout::kEcam,
         PcLayout::kIoapic,
         PcLayout::kLocalApic,

@@ -10,8 +10,9 @@
 #include "libvmm/boot/linux/reset_stub.h"
 #include "libvmm/boot/mp_table/mp_table.h"
 #include "libvmm/boot/smbios/smbios.h"
+#include "libvmm/devices/panic/pvpanic.h"
 #include "libvmm/kvm/abi.h"
-#include "libvmm/platform/pc_board.h"
+#include "libvmm/platform/pc_places.h"
 
 namespace libvmm {
 
@@ -32,13 +33,6 @@ uint32_t CpuSignature(const Cpuid& cpuid) {
 uint32_t CpuFeatures(const Cpuid& cpuid) {
   const kvm_cpuid_entry2* leaf = cpuid.Find({.function = 1});
   return leaf == nullptr ? 0 : leaf->edx;
-}
-
-absl::StatusOr<AcpiTables> BuildAcpi(const AcpiConfig& config) {
-  absl::StatusOr<AcpiTables> tables =
-      BuildAcpiTables(config, PcLayout::kAcpiTables);
-  if (!absl::IsResourceExhausted(tables.status())) return tables;
-  return BuildAcpiTables(config, PcLayout::kLargeAcpiTables);
 }
 
 absl::Status WriteSmbios(const PcConfig& config, const PcLayout& layout,
@@ -135,7 +129,8 @@ AcpiConfig PcAcpiConfig(const PcConfig& config, const PcLayout& layout) {
     segment.bridge.io = {{.first = static_cast<uint16_t>(kPcPciPorts.base),
                           .last = static_cast<uint16_t>(kPcPciPorts.base +
                                                         kPcPciPorts.size - 1)}};
-    segment.bridge.memory = {{.range = PcLayout::kPciWindow}};
+    segment.bridge.memory = {{.range = PcLayout::kPciWindow},
+                             {.range = PcLayout::kPciWindowHigh}};
     if (layout.pci_window_64.size != 0) {
       segment.bridge.memory.push_back(
           {.range = layout.pci_window_64, .prefetchable = true});
@@ -148,11 +143,20 @@ AcpiConfig PcAcpiConfig(const PcConfig& config, const PcLayout& layout) {
   return acpi;
 }
 
+absl::StatusOr<AcpiTables> BuildPcAcpiTables(const PcConfig& config,
+                                             const PcLayout& layout) {
+  const AcpiConfig acpi = PcAcpiConfig(config, layout);
+  absl::StatusOr<AcpiTables> tables =
+      BuildAcpiTables(acpi, PcLayout::kAcpiTables);
+  if (!absl::IsResourceExhausted(tables.status())) return tables;
+  return BuildAcpiTables(acpi, PcLayout::kLargeAcpiTables);
+}
+
 absl::StatusOr<Gpa> WritePcTables(const PcConfig& config,
                                   const PcLayout& layout, const Cpuid& cpuid,
                                   GuestMemory& memory) {
   LIBVMM_ASSIGN_OR_RETURN(const AcpiTables acpi,
-                          BuildAcpi(PcAcpiConfig(config, layout)));
+                          BuildPcAcpiTables(config, layout));
   LIBVMM_RETURN_IF_ERROR(acpi.memory.Write(memory));
   LIBVMM_RETURN_IF_ERROR(WriteSmbios(config, layout, cpuid, memory));
   LIBVMM_RETURN_IF_ERROR(WriteMpTable(config, cpuid, memory));

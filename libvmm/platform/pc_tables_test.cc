@@ -8,7 +8,6 @@
 #include <string>
 
 #include "libvmm/memory/memory_region.h"
-#include "libvmm/platform/pc_board.h"
 #include "libvmm/testing/status_matchers.h"
 
 namespace libvmm {
@@ -68,7 +67,7 @@ TEST(PcTablesTest, DevicesAreThoseOfTheConfig) {
   EXPECT_EQ(acpi.pvpanic_port, 0x505);
   ASSERT_THAT(acpi.pci, SizeIs(1));
   EXPECT_EQ(acpi.pci[0].ecam, Gpa(0xe0000000));
-  EXPECT_THAT(acpi.pci[0].bridge.memory, SizeIs(2));
+  EXPECT_THAT(acpi.pci[0].bridge.memory, SizeIs(3));
 
   const PcConfig none{
       .devices = {
@@ -111,7 +110,7 @@ TEST(PcTablesTest, AWindowWithoutRoomIsLeftOut) {
   const AcpiConfig acpi =
       PcAcpiConfig(config, PcLayout::ForRam(512 * kMiB, /*address_bits=*/32));
   EXPECT_OK(acpi.Validate());
-  EXPECT_THAT(acpi.pci[0].bridge.memory, SizeIs(1));
+  EXPECT_THAT(acpi.pci[0].bridge.memory, SizeIs(2));
 }
 
 // Writes the tables of `config` and returns where the RSDP is.
