@@ -1,18 +1,47 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "libvmm/platform/pc_board.h"
 
+#include <algorithm>
 #include <array>
 #include <utility>
 
+#include "absl/strings/str_cat.h"
 #include "libvmm/base/status_macros.h"
+#include "libvmm/devices/interrupt/pic_8259a_registers.h"
 #include "libvmm/devices/panic/pvpanic_registers.h"
 #include "libvmm/devices/pci/host_bridge.h"
 #include "libvmm/devices/rtc/cmos_memory_size.h"
 #include "libvmm/devices/testdev/pc_testdev_registers.h"
+#include "libvmm/devices/timer/pit_8254_registers.h"
+#include "libvmm/devices/timer/system_control_port_b.h"
 #include "libvmm/platform/exit_port_stop.h"
 #include "libvmm/platform/pc_firmware.h"
 
 namespace libvmm {
+
+namespace {
+
+// Whether KVM answers this port itself, so that no exit comes.
+bool InKernel(PcIrqChip irqchip, uint16_t port) {
+  if (irqchip != PcIrqChip::kInKernel) return false;
+  struct Range {
+    uint32_t base;
+    uint32_t size;
+  };
+  return std::ranges::any_of(
+      std::array{
+          Range{pic_8259a::kMasterPort, pic_8259a::kRegisterCount},
+          Range{pic_8259a::kSlavePort, pic_8259a::kRegisterCount},
+          Range{pic_8259a::kElcrPort, pic_8259a::kElcrCount},
+          Range{pit_8254::kPort, pit_8254::kRegisterCount},
+          Range{system_control_port_b::kPort, 1},
+      },
+      [port](const Range& range) {
+        return port >= range.base && port - range.base < range.size;
+      });
+}
+
+}  // namespace
 
 absl::StatusOr<std::unique_ptr<PcBoard>> PcBoard::Create(const Parts& parts) {
   std::unique_ptr<PcBoard> devices(new PcBoard(parts));
@@ -137,8 +166,17 @@ absl::Status PcBoard::CreateDebug() {
     auto output = std::move(parts_.host.debug_console);
     if (output == nullptr) output = [](std::span<const std::byte>) {};
     debug_console_ = std::make_unique<DebugConsole>(std::move(output));
-    LIBVMM_RETURN_IF_ERROR(
-        Place(config.debug_console->port, 1, *debug_console_));
+    const uint16_t port = config.debug_console->port;
+    const absl::Status placed = InKernel(parts_.config.irqchip, port)
+                                    ? absl::AlreadyExistsError(
+                                          "KVM's interrupt controllers and "
+                                          "timer are there")
+                                    : Place(port, 1, *debug_console_);
+    if (!placed.ok()) {
+      return absl::Status(placed.code(),
+                          absl::StrCat("devices.debug_console.port is ", port,
+                                       ": ", placed.message()));
+    }
   }
   if (config.exit_port) {
     exit_port_ = std::make_unique<ExitPortStop>(parts_.stop);
@@ -183,6 +221,7 @@ absl::Status PcBoard::CreatePci() {
   PciBus::Options options{.io_windows = {kPcPciPorts}};
   for (const GpaRange& window : {PcLayout::kPciWindow, PcLayout::kPciWindowHigh,
                                  parts_.layout.pci_window_64}) {
+    if (window.size == 0) continue;
     options.memory_windows.push_back(
         {.base = window.start.value(), .size = window.size});
   }

@@ -76,6 +76,7 @@ class PcBoard {
   }
   [[nodiscard]] AcpiPm& acpi_pm() { return *acpi_pm_; }
   // Null when the machine has none.
+  [[nodiscard]] Mc146818* rtc() { return rtc_.get(); }
   [[nodiscard]] I8042* keyboard() { return keyboard_.get(); }
   [[nodiscard]] PciBus* pci() { return pci_bus_.get(); }
 

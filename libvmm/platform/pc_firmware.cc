@@ -45,9 +45,8 @@ absl::StatusOr<FwCfgItems> PcFwCfgItems(const PcConfig& config,
   }
   FwCfgItems items;
   LIBVMM_RETURN_IF_ERROR(machine.AddTo(items));
-  LIBVMM_ASSIGN_OR_RETURN(
-      const AcpiTables acpi,
-      BuildAcpiTables(PcAcpiConfig(config, layout), PcLayout::kAcpiTables));
+  LIBVMM_ASSIGN_OR_RETURN(const AcpiTables acpi,
+                          BuildPcAcpiTables(config, layout));
   LIBVMM_RETURN_IF_ERROR(AddAcpi(acpi, items));
   return items;
 }

@@ -29,6 +29,8 @@ inline constexpr uint8_t kPcSoftOffSleepType = 5;
 inline constexpr uint32_t kPcGsiCount = 24;
 // Where the interrupt pins of PCI devices lead.
 inline constexpr uint32_t kPcPciGsis[] = {16, 17, 18, 19};
+// The same on a machine without an IOAPIC.
+inline constexpr uint32_t kPcPciIrqs[] = {10, 11, 10, 11};
 // Where PCI's I/O BARs may be.
 inline constexpr IoRange kPcPciPorts = {.base = 0xc000, .size = 0x4000};
 
