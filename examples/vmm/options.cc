@@ -47,6 +47,7 @@ const char kHelp[] =
     "  --no-pci           leave the PCI bus out\n"
     "  --keyboard         put a keyboard controller in\n"
     "  --exit-port        put QEMU's isa-debug-exit at port 0xf4\n"
+    "  --test-device      put the test device of kvm-unit-tests in\n"
     "  --no-reboot        end when the guest resets, instead of booting again\n"
     "  --stats            at the end, exits by reason, port and address\n"
     "  --quiet            no progress, no last line\n"
@@ -81,6 +82,7 @@ enum Flag : int {
   kNoPci,
   kKeyboard,
   kExitPort,
+  kTestDevice,
   kNoReboot,
   kStats,
   kQuiet,
@@ -106,6 +108,7 @@ constexpr option kOptions[] = {
     {"no-pci", no_argument, nullptr, kNoPci},
     {"keyboard", no_argument, nullptr, kKeyboard},
     {"exit-port", no_argument, nullptr, kExitPort},
+    {"test-device", no_argument, nullptr, kTestDevice},
     {"no-reboot", no_argument, nullptr, kNoReboot},
     {"stats", no_argument, nullptr, kStats},
     {"quiet", no_argument, nullptr, kQuiet},
@@ -258,6 +261,9 @@ absl::Status Apply(int flag, absl::string_view value, Options& options) {
       return absl::OkStatus();
     case kExitPort:
       config.devices.exit_port = true;
+      return absl::OkStatus();
+    case kTestDevice:
+      config.devices.test_device = true;
       return absl::OkStatus();
     case kNoReboot:
       options.reboot = false;
