@@ -37,6 +37,13 @@ Command EscapeFilter::Filter(std::span<const char> keys, std::string& guest,
   return Command::kNone;
 }
 
+void ConsoleInput::Type(absl::string_view keys) {
+  Offer();
+  const absl::string_view taken = keys.substr(0, room());
+  waiting_.append(taken.data(), taken.size());
+  Offer();
+}
+
 void ConsoleInput::Offer() {
   if (uart_ == nullptr || waiting_.empty()) return;
   const size_t taken = uart_->Receive(

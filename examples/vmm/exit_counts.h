@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <map>
 #include <memory>
+#include <string>
 #include <vector>
 
 #include "absl/base/thread_annotations.h"
@@ -16,31 +17,44 @@ namespace vmm {
 
 // Counts a machine's exits to this process by reason and, for PIO and MMIO, by
 // direction and address.
+//
+// Thread-safety: Observe and AddVcpu on one thread, while nothing counts; then
+//     each VcpuCounts on its vCPU's thread, and Table on any.
+// Cost: an uncontended lock and a search for each exit.
 class ExitCounts {
  public:
+  // What one vCPU counts, so that vCPUs do not wait for each other.
+  class VcpuCounts {
+   public:
+    void Count(const libvmm::Exit& exit);
+
+   private:
+    friend class ExitCounts;
+    struct Key {
+      libvmm::ExitReason reason;
+      bool is_write;
+      uint64_t address;
+      auto operator<=>(const Key&) const = default;
+    };
+
+    libvmm::Mutex mutex_;
+    std::map<Key, uint64_t> counts_ ABSL_GUARDED_BY(mutex_);
+  };
+
   // Counts all vCPUs of `pc` from now on, on top of what was counted; this
   // object must outlive their last Run.
   void Observe(libvmm::Pc& pc);
-  // A table, most frequent first.
-  void Print();
+  // The counts of vCPU `index`, which live as long as this object.
+  VcpuCounts& OfVcpu(size_t index);
+
+  // One line for each kind of exit, most frequent first, those that are as
+  // frequent by reason and address, between a heading and the sum.
+  [[nodiscard]] std::string Table() const;
 
  private:
-  struct Key {
-    libvmm::ExitReason reason;
-    bool is_write;
-    uint64_t address;
-    auto operator<=>(const Key&) const = default;
-  };
-  using Counts = std::map<Key, uint64_t>;
-  // One for each vCPU, so that they do not wait for each other.
-  struct PerVcpu {
-    libvmm::Mutex mutex;
-    Counts counts ABSL_GUARDED_BY(mutex);
-  };
+  using Key = VcpuCounts::Key;
 
-  static void Count(const libvmm::Exit& exit, PerVcpu& vcpu);
-
-  std::vector<std::unique_ptr<PerVcpu>> vcpus_;
+  std::vector<std::unique_ptr<VcpuCounts>> vcpus_;
 };
 
 }  // namespace vmm

@@ -7,6 +7,7 @@
 
 namespace vmm {
 
+// For --help: every option and every exit code.
 extern const char kHelp[];
 
 struct Options {
@@ -22,7 +23,14 @@ struct Options {
   bool quiet = false;
 };
 
-// kInvalidArgument says which option is wrong and what it takes.
+// The command line, and the machine description that it may name. Behind
+// --help and --check nothing is looked at, and the rest of the options does not
+// matter.
+//
+// Errors: kInvalidArgument for a wrong command line; the message begins with
+//     the option and says what it takes. What the machine description is wrong
+//     in is kInvalidArgument too, with file, line and column. A file that
+//     cannot be read is kNotFound or whatever its errno is.
 absl::StatusOr<Options> ParseOptions(int argc, char** argv);
 
 }  // namespace vmm

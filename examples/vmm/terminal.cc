@@ -5,26 +5,34 @@
 #include <termios.h>
 #include <unistd.h>
 
+#include <array>
+#include <cerrno>
+
 namespace vmm {
 
 namespace {
 
-constexpr int kFaults[] = {SIGSEGV, SIGBUS, SIGABRT, SIGFPE, SIGILL, SIGQUIT};
+constexpr std::array kFaults = {SIGSEGV, SIGBUS, SIGABRT, SIGFPE,
+                                SIGILL,  SIGSYS, SIGQUIT};
 
 // For the signal handlers.
 termios saved;
 volatile sig_atomic_t is_raw = 0;
+std::array<struct sigaction, kFaults.size()> old_actions;
 
-// Async-signal-safe.
+// Async-signal-safe. At once (TCSANOW), as draining would wait for a terminal
+// whose reader is gone.
 void Restore() {
   if (is_raw == 0) return;
   is_raw = 0;
-  tcsetattr(STDIN_FILENO, TCSADRAIN, &saved);
+  const int error = errno;
+  tcsetattr(STDIN_FILENO, TCSANOW, &saved);
+  errno = error;
 }
 
 void RestoreAndDie(int signal) {
   Restore();
-  // SA_RESETHAND: now it kills.
+  // SA_RESETHAND: it kills as soon as this handler has returned.
   raise(signal);
 }
 
@@ -32,20 +40,26 @@ void RestoreAndDie(int signal) {
 
 RawTerminal::RawTerminal() {
   if (isatty(STDIN_FILENO) == 0 || tcgetattr(STDIN_FILENO, &saved) != 0) return;
-  for (int signal : kFaults) {
-    struct sigaction action {};
+  for (size_t i = 0; i < kFaults.size(); ++i) {
+    struct sigaction action = {};
     action.sa_handler = RestoreAndDie;
     action.sa_flags = SA_RESETHAND;
-    sigaction(signal, &action, nullptr);
+    sigaction(kFaults[i], &action, &old_actions[i]);
   }
   termios raw = saved;
   cfmakeraw(&raw);
-  // Output still turns \n into \r\n for what this program prints itself.
+  // Output still turns \n into \r\n, for what this program prints itself.
   raw.c_oflag |= OPOST;
   is_raw = 1;
   tcsetattr(STDIN_FILENO, TCSADRAIN, &raw);
 }
 
-RawTerminal::~RawTerminal() { Restore(); }
+RawTerminal::~RawTerminal() {
+  if (is_raw == 0) return;
+  Restore();
+  for (size_t i = 0; i < kFaults.size(); ++i) {
+    sigaction(kFaults[i], &old_actions[i], nullptr);
+  }
+}
 
 }  // namespace vmm

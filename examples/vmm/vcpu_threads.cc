@@ -4,7 +4,10 @@
 #include <poll.h>
 #include <signal.h>
 
+#include <system_error>
+
 #include "absl/strings/str_cat.h"
+#include "libvmm/base/errno_status.h"
 #include "libvmm/base/status_macros.h"
 #include "libvmm/kvm/vcpu_thread.h"
 
@@ -20,8 +23,17 @@ constexpr int kKickSignal = SIGUSR1;
 
 VcpuThreads::VcpuThreads(Pc& pc, const EventFd& done)
     : pc_(pc), done_(done), running_(pc.vcpus().size()) {
+  threads_.reserve(pc.vcpus().size());
   for (const std::unique_ptr<PcVcpu>& vcpu : pc.vcpus()) {
-    threads_.emplace_back([this, &vcpu = *vcpu] { Run(vcpu); });
+    try {
+      threads_.emplace_back([this, &vcpu = *vcpu] { Run(vcpu); });
+    } catch (const std::system_error& error) {
+      Fail(ErrnoStatus(error.code().value(),
+                       absl::StrCat("a thread for vCPU ", vcpu->vcpu().id())));
+      running_ -= pc.vcpus().size() - threads_.size();
+      done_.Signal();
+      return;
+    }
   }
 }
 
@@ -33,15 +45,17 @@ absl::Status VcpuThreads::Join() {
   return failure_;
 }
 
+void VcpuThreads::Fail(const absl::Status& status) {
+  {
+    const MutexLock lock(mutex_);
+    failure_.Update(status);
+  }
+  pc_.Stop({.reason = PcStopReason::kFailed, .source = "the host"});
+}
+
 void VcpuThreads::Run(PcVcpu& vcpu) {
   const absl::Status status = RunUntilStopped(vcpu);
-  if (!status.ok()) {
-    {
-      const MutexLock lock(mutex_);
-      failure_.Update(status);
-    }
-    pc_.Stop({.reason = PcStopReason::kFailed, .source = "the host"});
-  }
+  if (!status.ok()) Fail(status);
   --running_;
   done_.Signal();
 }

@@ -24,8 +24,8 @@ _GUEST_FLAGS = [
     "-Wl,-z,max-page-size=4096",
 ]
 
-def guest_elf(name, srcs, linker_script, **kwargs):
-    """Links srcs by linker_script to name.elf.
+def guest_elf(name, srcs, linker_script, copts = [], **kwargs):
+    """Links srcs by linker_script to name.elf. With the copt -m32, for 32 bits.
 
     A genrule and not a cc_binary, so that --config=asan, tsan, fuzz and coverage,
     whose flags are for host programs, leave the guest as it is.
@@ -35,7 +35,7 @@ def guest_elf(name, srcs, linker_script, **kwargs):
         srcs = srcs + [linker_script],
         outs = [name + ".elf"],
         cmd = "$(CC) %s -Wl,-T,$(location %s) -o $@ %s" % (
-            " ".join(_GUEST_FLAGS),
+            " ".join(_GUEST_FLAGS + copts),
             linker_script,
             " ".join(["$(location %s)" % src for src in srcs]),
         ),

@@ -1,0 +1,218 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "examples/vmm/session.h"
+
+#include <poll.h>
+#include <signal.h>
+#include <sys/signalfd.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <array>
+#include <cerrno>
+#include <cstdio>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "absl/time/time.h"
+#include "examples/vmm/progress.h"
+#include "examples/vmm/start_pages.h"
+#include "libvmm/base/clock.h"
+#include "libvmm/base/errno_status.h"
+#include "libvmm/base/status_macros.h"
+
+namespace vmm {
+
+using namespace libvmm;
+
+namespace {
+
+absl::StatusOr<UniqueFd> TakeSignals() {
+  signal(SIGPIPE, SIG_IGN);
+  sigset_t set;
+  sigemptyset(&set);
+  for (int signal : {SIGINT, SIGTERM, SIGHUP}) sigaddset(&set, signal);
+  pthread_sigmask(SIG_BLOCK, &set, nullptr);
+  UniqueFd fd(signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK));
+  if (!fd.valid()) return ErrnoStatus(errno, "signalfd");
+  return fd;
+}
+
+int PollTimeout(absl::Duration deadline, const Clock& clock) {
+  if (deadline == absl::InfiniteDuration()) return -1;
+  const absl::Duration left = deadline - clock.Monotonic();
+  if (left <= absl::ZeroDuration()) return 0;
+  // Rounded up, so as not to ask again just before it.
+  return static_cast<int>(
+      std::min<int64_t>(absl::ToInt64Milliseconds(left) + 1, 1000 * 1000));
+}
+
+void PrintProgress(absl::string_view step, const PcConfig& config) {
+  std::fprintf(stderr, "vmm: %s\n", ProgressLine(step, config).c_str());
+}
+
+}  // namespace
+
+Session::Session(const Options& options, const Kvm& kvm, UniqueFd signals,
+                 EventFd attention, EventFd input_ready)
+    : options_(options),
+      kvm_(kvm),
+      signals_(std::move(signals)),
+      attention_(std::move(attention)),
+      input_ready_(std::move(input_ready)),
+      is_terminal_(isatty(STDIN_FILENO) != 0) {}
+
+absl::StatusOr<std::unique_ptr<Session>> Session::Create(const Options& options,
+                                                         const Kvm& kvm) {
+  LIBVMM_ASSIGN_OR_RETURN(UniqueFd signals, TakeSignals());
+  LIBVMM_ASSIGN_OR_RETURN(EventFd attention, EventFd::Create());
+  LIBVMM_ASSIGN_OR_RETURN(EventFd input_ready, EventFd::Create());
+  std::unique_ptr<Session> session(new Session(options, kvm, std::move(signals),
+                                               std::move(attention),
+                                               std::move(input_ready)));
+  LIBVMM_ASSIGN_OR_RETURN(
+      ConsoleOutput output,
+      ConsoleOutput::Create(STDOUT_FILENO, session->attention_));
+  session->output_.emplace(std::move(output));
+  return session;
+}
+
+absl::StatusOr<std::unique_ptr<Pc>> Session::CreateMachine() {
+  PcHost host;
+  host.serial[0] = {
+      .output =
+          [this](std::span<const std::byte> bytes) { output_->Write(bytes); },
+      .input_ready = [this] { input_ready_.Signal(); }};
+  host.debug_console = [](std::span<const std::byte> bytes) {
+    std::fwrite(bytes.data(), 1, bytes.size(), stderr);
+  };
+  if (!options_.quiet) {
+    host.progress = [this](absl::string_view step) {
+      PrintProgress(step, options_.config);
+    };
+  }
+  return Pc::Create(kvm_, options_.config, std::move(host));
+}
+
+absl::StatusOr<PcStop> Session::Boot() {
+  LIBVMM_ASSIGN_OR_RETURN(const std::unique_ptr<Pc> pc, CreateMachine());
+  if (is_terminal_ && !options_.quiet) {
+    std::fprintf(stderr, "vmm: running; Ctrl-A X ends it\n");
+  }
+  if (options_.stats || is_terminal_) counts_.Observe(*pc);
+  input_.Connect(pc->serial(0));
+  ReleaseStartPages();
+  absl::Status served;
+  absl::Status ran;
+  {
+    VcpuThreads threads(*pc, attention_);
+    served = Serve(*pc, threads);
+    ran = threads.Join();
+  }
+  input_.Connect(nullptr);
+  LIBVMM_RETURN_IF_ERROR(ran);
+  LIBVMM_RETURN_IF_ERROR(served);
+  LIBVMM_RETURN_IF_ERROR(output_->status());
+  return *pc->stop();
+}
+
+absl::Status Session::Serve(Pc& pc, VcpuThreads& threads) {
+  absl::Status status;
+  while (!threads.all_ended()) {
+    status.Update(ServeOnce(pc));
+    if (quit_signal_.has_value()) {
+      pc.Stop({.reason = PcStopReason::kPowerOff, .source = "the terminal"});
+    }
+    if (!status.ok() || !output_->status().ok()) {
+      pc.Stop({.reason = PcStopReason::kFailed, .source = "the host"});
+    }
+    // A thread that waits for the reader of the output does not see the stop.
+    if (quit_signal_.has_value() || !status.ok()) output_->Close();
+  }
+  return status;
+}
+
+absl::Status Session::ServeOnce(Pc& pc) {
+  const SystemClock clock;
+  std::vector<pollfd> fds = {
+      {.fd = WantsKeys() ? STDIN_FILENO : -1, .events = POLLIN, .revents = 0},
+      {.fd = signals_.get(), .events = POLLIN, .revents = 0},
+      {.fd = attention_.fd(), .events = POLLIN, .revents = 0},
+      {.fd = input_ready_.fd(), .events = POLLIN, .revents = 0},
+  };
+  const size_t first_source = fds.size();
+  absl::Duration deadline = absl::InfiniteDuration();
+  for (const EventSource* source : pc.event_sources()) {
+    fds.push_back(
+        {.fd = source->fd(), .events = source->events(), .revents = 0});
+    deadline = std::min(deadline, source->NextDeadline());
+  }
+  if (poll(fds.data(), fds.size(), PollTimeout(deadline, clock)) < 0) {
+    return errno == EINTR ? absl::OkStatus() : ErrnoStatus(errno, "poll");
+  }
+  if (fds[0].revents != 0) ReadKeys(pc);
+  if (fds[1].revents != 0) ReadSignal();
+  if (fds[2].revents != 0) (void)attention_.Drain();
+  if (fds[3].revents != 0) {
+    (void)input_ready_.Drain();
+    input_.Offer();
+  }
+  for (size_t i = first_source; i < fds.size(); ++i) {
+    EventSource& source = *pc.event_sources()[i - first_source];
+    if (fds[i].revents != 0) source.OnReady(fds[i].revents);
+    if (source.NextDeadline() <= clock.Monotonic()) source.OnDeadline();
+  }
+  return absl::OkStatus();
+}
+
+// A terminal is always read, for Ctrl-A X must work on a guest that does not
+// listen; whoever feeds a pipe or a file can wait until it does.
+bool Session::WantsKeys() const {
+  return !input_ended_ && (is_terminal_ || input_.room() > 0);
+}
+
+void Session::ReadKeys(Pc& pc) {
+  std::array<char, 256> buffer;
+  const size_t wanted =
+      is_terminal_ ? buffer.size() : std::min(buffer.size(), input_.room());
+  const ssize_t size = read(STDIN_FILENO, buffer.data(), wanted);
+  if (size < 0 && (errno == EINTR || errno == EAGAIN)) return;
+  if (size <= 0) {
+    input_ended_ = true;
+    return;
+  }
+  std::span<const char> keys(buffer.data(), static_cast<size_t>(size));
+  while (!keys.empty()) {
+    std::string guest;
+    size_t used = 0;
+    const Command command = escape_.Filter(keys, guest, used);
+    input_.Type(guest);
+    keys = keys.subspan(used);
+    switch (command) {
+      case Command::kNone:
+        break;
+      case Command::kQuit:
+        quit_signal_ = SIGINT;
+        return;
+      case Command::kPowerButton:
+        pc.PressPowerButton();
+        break;
+      case Command::kStats:
+        PrintStats();
+        break;
+    }
+  }
+}
+
+void Session::ReadSignal() {
+  signalfd_siginfo info;
+  if (read(signals_.get(), &info, sizeof info) == sizeof info) {
+    quit_signal_ = static_cast<int>(info.ssi_signo);
+  }
+}
+
+void Session::PrintStats() const {
+  std::fprintf(stderr, "\n%s", counts_.Table().c_str());
+}
+
+}  // namespace vmm
