@@ -2,6 +2,8 @@
 #ifndef LIBVMM_EXAMPLES_VMM_TERMINAL_H_
 #define LIBVMM_EXAMPLES_VMM_TERMINAL_H_
 
+#include "absl/strings/string_view.h"
+
 namespace vmm {
 
 // The terminal behind standard input in raw mode, so that each key goes to the
@@ -20,6 +22,10 @@ class RawTerminal {
   RawTerminal& operator=(const RawTerminal&) = delete;
   ~RawTerminal();
 };
+
+// Prints `text` on standard error. While a terminal is raw, which does not go
+// back to the left at a new line by itself, that is done here.
+void Say(absl::string_view text);
 
 }  // namespace vmm
 
