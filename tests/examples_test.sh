@@ -87,7 +87,7 @@ expect vmm_bad_elf 126 "boot.elf.image" "$vmm" --elf "$work/short.elf"
 type_keys vmm_guest 0 "power-off (ACPI PM1a)" q "$vmm" --elf "$guest" --memory 16
 type_keys vmm_stats 15 "KVM_EXIT_IO write 0xf4" e "$vmm" --elf "$guest" --memory 16 \
   --exit-port --stats
-type_keys vmm_quit 130 "ready" $'\x01x' "$vmm" --elf "$guest" --memory 16
+type_keys vmm_quit 130 "reading the program" $'\x01x' "$vmm" --elf "$guest" --memory 16
 
 boot_debian=$(dirname "$(readlink -f WORKSPACE)")/examples/boot_debian
 expect boot_debian_help 0 "[-- VMM OPTIONS]" "$boot_debian" --help
