@@ -154,6 +154,26 @@ TEST_P(AdaptersTest, ADeadlineIsNotServedBeforeItsTime) {
   EXPECT_EQ(source.deadlines, 4);
 }
 
+TEST_P(AdaptersTest, WhatElseTheLoopDoesDoesNotHastenADeadline) {
+  // The source itself is ready now and then, another one all the time.
+  FakeSource source;
+  source.asks = POLLIN;
+  source.on_ready = [&](short) { source.ReadByte(); };
+  FakeSource busy;
+  busy.asks = POLLIN;
+  busy.sockets.Send("x");
+  busy.on_ready = [&](short) {
+    if (busy.seen.size() % 8 == 0) source.sockets.Send("x");
+  };
+  const absl::Duration deadline = clock_.Monotonic() + absl::Milliseconds(12);
+  source.deadline = deadline;
+  source.on_deadline = [&] { EXPECT_GE(clock_.Monotonic(), deadline); };
+  EventSource* const sources[] = {&source, &busy};
+  loop_->Add(sources);
+  while (source.deadlines == 0) loop_->RunOnce();
+  EXPECT_EQ(source.deadlines, 1);
+}
+
 TEST_P(AdaptersTest, ADeadlineThatIsSetAgainIsServedAgain) {
   FakeSource source;
   source.deadline = clock_.Monotonic() + absl::Milliseconds(1);
@@ -231,6 +251,21 @@ TEST_P(AdaptersTest, BothEventsAtOnce) {
   source.sockets.Send("x");
   while ((all & (POLLIN | POLLOUT)) != (POLLIN | POLLOUT)) loop_->RunOnce();
   EXPECT_EQ(all, POLLIN | POLLOUT);
+}
+
+TEST_P(AdaptersTest, WhatIsNoLongerAskedForIsNotTold) {
+  FakeSource source;
+  source.asks = POLLIN | POLLOUT;
+  source.on_ready = [&](short) {
+    source.asks = 0;
+    source.sockets.Send("x");  // it would be readable from now on
+  };
+  FakeSource later;
+  later.deadline = clock_.Monotonic() + absl::Milliseconds(20);
+  EventSource* const sources[] = {&source, &later};
+  loop_->Add(sources);
+  while (later.deadlines == 0 || source.seen.empty()) loop_->RunOnce();
+  EXPECT_THAT(source.seen, ElementsAre(POLLOUT));
 }
 
 TEST_P(AdaptersTest, APeerThatHangsUpIsToldAndThenLetGo) {
@@ -366,6 +401,21 @@ TEST_P(AdaptersTest, AClockThatIsMovedByHandWakesTheLoop) {
   });
   while (!alarm.rang()) loop->RunOnce();
   mover.join();
+}
+
+TEST_P(AdaptersTest, AClockThatStandsStillKeepsADeadlineWaiting) {
+  ManualClock clock;
+  const auto loop = TestLoop::Create(GetParam(), clock);
+  FakeSource source;
+  source.deadline = absl::Milliseconds(1);
+  EventSource* const sources[] = {&source};
+  loop->Add(sources);
+  // The loop's own time runs, and it looks again and again.
+  for (int i = 0; i < 5; ++i) loop->RunOnce();
+  EXPECT_EQ(source.deadlines, 0);
+  clock.Advance(absl::Milliseconds(1));
+  while (source.deadlines == 0) loop->RunOnce();
+  loop->Remove(sources);
 }
 
 }  // namespace

@@ -21,8 +21,11 @@ namespace loops {
 //
 // Thread-safety: the thread that runs the io_context, which is one alone. May
 //     be destroyed in a handler, but not in one of its own sources.
-// Ownership: clock, sources and their descriptors are lent. Handlers that are
-//     still queued when it is destroyed find it gone and do nothing.
+// Ownership: clock, sources and their descriptors are lent; the io_context
+//     outlives it. Handlers that are still queued when it is destroyed find it
+//     gone and do nothing. A source that asks for nothing is no work, for want
+//     of which io_context::run would return: keep a work guard where all may be
+//     silent.
 // Errors: of Create: what the io_context says to the descriptor.
 // Cost: Asio allocates for each wait, mostly from its own cache.
 class AsioSources {

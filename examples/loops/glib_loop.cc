@@ -65,7 +65,8 @@ gboolean Dispatch(GSource* base, GSourceFunc, gpointer) {
   return G_SOURCE_CONTINUE;
 }
 
-// Without prepare and check GLib goes by descriptor and ready time.
+// Without prepare and check GLib goes by descriptor and ready time. It takes a
+// pointer to what is not const, and does not write there.
 GSourceFuncs functions = {nullptr, nullptr, Dispatch,
                           nullptr, nullptr, nullptr};
 

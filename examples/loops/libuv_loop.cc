@@ -76,7 +76,7 @@ absl::StatusOr<LibuvSources> LibuvSources::Create(
     std::span<EventSource* const> sources) {
   LibuvSources result;
   for (EventSource* source : sources) {
-    auto watch = std::make_unique<Watch>(*source, clock);
+    std::unique_ptr<Watch> watch(new Watch{.source = *source, .clock = clock});
     if (const int error = uv_poll_init(loop, &watch->poll, source->fd())) {
       return ErrnoStatus(-error, "uv_poll_init");
     }

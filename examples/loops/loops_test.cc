@@ -25,6 +25,7 @@
 #include "libvmm/platform/pc.h"
 #include "libvmm/testing/kvm_available.h"
 #include "libvmm/testing/process_resources.h"
+#include "libvmm/testing/sanitizers.h"
 #include "libvmm/testing/status_matchers.h"
 
 namespace loops {
@@ -107,8 +108,10 @@ std::string Expected(const std::string& echo, size_t length) {
 
 // The C library keeps the stacks of threads that have ended for later ones, up
 // to 40 MiB of them. With smaller ones it keeps all that a test here uses, and
-// none has to be mapped anew.
+// none has to be mapped anew. Sanitizers need larger ones; ProcessResources
+// passes over stacks there.
 void UseSmallStacks() {
+  if (::libvmm::testing::kSanitized) return;
   pthread_attr_t attributes;
   ASSERT_EQ(pthread_attr_init(&attributes), 0);
   ASSERT_EQ(pthread_attr_setstacksize(&attributes, 512 << 10), 0);

@@ -37,6 +37,7 @@ The machine:
   --no-pci           leave the PCI bus out
   --keyboard         put a keyboard controller in
   --exit-port        put QEMU's isa-debug-exit at port 0xf4
+  --test-device      put the test device of kvm-unit-tests in
 
 This program:
   --no-reboot        end when the guest resets, instead of booting again

@@ -42,6 +42,7 @@ enum Flag : int {
   kNoPci,
   kKeyboard,
   kExitPort,
+  kTestDevice,
   kNoReboot,
   kStats,
   kQuiet,
@@ -67,6 +68,7 @@ constexpr option kOptions[] = {
     {"no-pci", no_argument, nullptr, kNoPci},
     {"keyboard", no_argument, nullptr, kKeyboard},
     {"exit-port", no_argument, nullptr, kExitPort},
+    {"test-device", no_argument, nullptr, kTestDevice},
     {"no-reboot", no_argument, nullptr, kNoReboot},
     {"stats", no_argument, nullptr, kStats},
     {"quiet", no_argument, nullptr, kQuiet},
@@ -184,6 +186,9 @@ absl::Status Apply(int flag, absl::string_view value, BootWords& words,
       return absl::OkStatus();
     case kExitPort:
       config.devices.exit_port = true;
+      return absl::OkStatus();
+    case kTestDevice:
+      config.devices.test_device = true;
       return absl::OkStatus();
     case kNoReboot:
       options.reboot = false;

@@ -27,6 +27,7 @@ class KernelInterrupts final : public PcInterrupts {
   }
   absl::Status BeforeEntry(Vcpu&) override { return absl::OkStatus(); }
   bool needs_entry_hook() const override { return false; }
+  bool pending() const override { return false; }
   void EndOfInterrupt(uint8_t) override {}
 
  private:

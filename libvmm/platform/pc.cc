@@ -1,10 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "libvmm/platform/pc.h"
 
+#include <algorithm>
+
+#include "absl/strings/str_cat.h"
+#include "libvmm/base/field.h"
 #include "libvmm/base/status_macros.h"
 #include "libvmm/boot/e820.h"
 #include "libvmm/kvm/abi.h"
+#include "libvmm/kvm/features.h"
 #include "libvmm/kvm/vcpu_cpuid.h"
+#include "libvmm/kvm/vm_capabilities.h"
 #include "libvmm/kvm/vm_setup.h"
 #include "libvmm/memory/memory_region.h"
 #include "libvmm/platform/boot_msrs.h"
@@ -16,23 +22,40 @@ namespace libvmm {
 
 namespace {
 
-absl::StatusOr<MemoryRegion> MakeRam(const PcMemory& config, uint64_t size) {
+// The highest id that a local APIC has without x2APIC.
+constexpr uint32_t kMaxXapicId = 254;
+
+// CPUID leaf 0x80000008, EAX bits 7:0; 36 where a processor has no such leaf
+// (Intel SDM volume 3, chapter 4.1.4).
+unsigned PhysicalAddressBits(const Cpuid& cpuid) {
+  using AddressBits = Field<uint32_t, 7, 0>;
+  constexpr unsigned kWithoutLeaf = 36;
+  constexpr unsigned kFewest = 32;
+  const kvm_cpuid_entry2* leaf = cpuid.Find({.function = 0x80000008});
+  if (leaf == nullptr) return kWithoutLeaf;
+  return std::clamp<unsigned>(AddressBits::Get(leaf->eax), kFewest,
+                              PcLayout::kMaxAddressBits);
+}
+
+absl::StatusOr<MemoryRegion> MakeRam(const PcMemory& config, uint64_t size,
+                                     MemoryRegion::HugePages huge_pages) {
   if (config.shared) {
-    return MemoryRegion::Memfd({.size = size, .prefault = config.prefault});
+    return MemoryRegion::Memfd(
+        {.size = size, .huge_pages = huge_pages, .prefault = config.prefault});
   }
-  MemoryRegion::AnonymousOptions options{
-      .size = size,
-      .huge_pages = config.huge_pages ? MemoryRegion::HugePages::kAlways
-                                      : MemoryRegion::HugePages::kNever,
-      .prefault = config.prefault,
-      .no_reserve = true};
-  absl::StatusOr<MemoryRegion> ram = MemoryRegion::Anonymous(options);
-  if (absl::IsUnimplemented(ram.status())) {
-    // A kernel without transparent huge pages has small ones alone.
-    options.huge_pages = MemoryRegion::HugePages::kDefault;
-    ram = MemoryRegion::Anonymous(options);
-  }
-  return ram;
+  return MemoryRegion::Anonymous({.size = size,
+                                  .huge_pages = huge_pages,
+                                  .prefault = config.prefault,
+                                  .no_reserve = true});
+}
+
+absl::StatusOr<MemoryRegion> MakeRam(const PcMemory& config, uint64_t size) {
+  using HugePages = MemoryRegion::HugePages;
+  absl::StatusOr<MemoryRegion> ram = MakeRam(
+      config, size, config.huge_pages ? HugePages::kAlways : HugePages::kNever);
+  if (!absl::IsUnimplemented(ram.status())) return ram;
+  // A kernel without transparent huge pages has small ones alone.
+  return MakeRam(config, size, HugePages::kDefault);
 }
 
 }  // namespace
@@ -52,7 +75,6 @@ absl::StatusOr<std::unique_ptr<Pc>> Pc::Create(const Kvm& kvm,
 Pc::Pc(PcConfig config, PcHost host, Vm vm, VmMemory memory)
     : config_(std::move(config)),
       host_(std::move(host)),
-      layout_(PcLayout::ForRam(config_.memory.size_mib << 20)),
       clock_(host_.clock != nullptr ? *host_.clock : system_clock_),
       vm_(std::move(vm)),
       memory_(std::move(memory)),
@@ -61,8 +83,12 @@ Pc::Pc(PcConfig config, PcHost host, Vm vm, VmMemory memory)
 Pc::~Pc() = default;
 
 void Pc::ClearStop() {
-  stop_.Clear();
+  // In this order: the watch must not stop the machine again for what it saw
+  // before.
   if (halt_watch_ != nullptr) halt_watch_->Reset();
+  stop_.Clear();
+  // The watch has a deadline again.
+  deadlines_->Wake();
 }
 
 void Pc::Wake() {
@@ -73,21 +99,63 @@ void Pc::Wake() {
 absl::Status Pc::SetUp(const Kvm& kvm) {
   LIBVMM_ASSIGN_OR_RETURN(deadlines_, DeadlineSource::Create(clock_));
   event_sources_.push_back(deadlines_.get());
+  LIBVMM_ASSIGN_OR_RETURN(const HostCpuid host, HostCpuid::Query(kvm));
+  LIBVMM_ASSIGN_OR_RETURN(const Cpuid cpuid, CpuidOf(host, 0));
+  layout_ = PcLayout::ForRam(config_.memory.size_mib << 20,
+                             PhysicalAddressBits(cpuid));
+  LIBVMM_RETURN_IF_ERROR(CheckLimits(kvm, cpuid));
   LIBVMM_RETURN_IF_ERROR(CreateInterrupts());
   LIBVMM_RETURN_IF_ERROR(AddMemory());
   LIBVMM_RETURN_IF_ERROR(CreateBoard());
-  LIBVMM_ASSIGN_OR_RETURN(const HostCpuid host, HostCpuid::Query(kvm));
   LIBVMM_RETURN_IF_ERROR(CreateVcpus(host));
-  return Boot(host);
+  return Boot(cpuid);
+}
+
+absl::Status Pc::CheckLimits(const Kvm& kvm, const Cpuid& cpuid) const {
+  const auto most =
+      static_cast<uint32_t>(kvm.features().value(Feature::kVcpuCountMax));
+  const uint32_t count = config_.topology.vcpu_count();
+  if (most != 0 && count > most) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("topology: the number of vCPUs is ", count,
+                     ", expected 1 to ", most, " (KVM_CAP_MAX_VCPUS)"));
+  }
+  const auto id_limit =
+      static_cast<uint32_t>(kvm.features().value(Feature::kVcpuIdLimit));
+  const uint32_t id = config_.topology.max_apic_id();
+  if (id_limit != 0 && id >= id_limit) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("topology: the highest APIC id is ", id,
+                     ", expected below ", id_limit, " (KVM_CAP_MAX_VCPU_ID)"));
+  }
+  const unsigned address_bits = PhysicalAddressBits(cpuid);
+  if (layout_.ram_end() > Gpa(uint64_t{1} << address_bits)) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("memory.size_mib is ", config_.memory.size_mib,
+                     ", more than the processor's ", address_bits,
+                     " bits of physical address reach"));
+  }
+  return absl::OkStatus();
+}
+
+bool Pc::wide_apic_ids() const {
+  return config_.irqchip != PcIrqChip::kNone &&
+         config_.topology.max_apic_id() > kMaxXapicId;
 }
 
 absl::Status Pc::CreateInterrupts() {
   LIBVMM_RETURN_IF_ERROR(SetTssAddress(vm_, PcLayout::kTss));
   LIBVMM_RETURN_IF_ERROR(SetIdentityMapAddress(vm_, PcLayout::kIdentityMap));
+  if (wide_apic_ids()) {
+    LIBVMM_RETURN_IF_ERROR(SetX2ApicApi(
+        vm_,
+        KVM_X2APIC_API_USE_32BIT_IDS | KVM_X2APIC_API_DISABLE_BROADCAST_QUIRK));
+  }
   PcInterruptParts parts{.clock = clock_,
                          .ports = ports_,
                          .mmio = mmio_,
                          .deadlines = *deadlines_,
+                         .extended_destination_ids = wide_apic_ids(),
                          .wake_vcpu = [this] {
                            if (!vcpus_.empty())
                              vcpus_.front()->WakeForInterrupt();
@@ -157,8 +225,11 @@ absl::Status Pc::CreateBoard() {
 }
 
 absl::StatusOr<Cpuid> Pc::CpuidOf(const HostCpuid& host, uint32_t index) const {
-  return BuildCpuid(host, config_.cpu, config_.topology, index,
-                    {.local_apic = config_.irqchip != PcIrqChip::kNone});
+  return BuildCpuid(
+      host, config_.cpu, config_.topology, index,
+      {.local_apic = config_.irqchip != PcIrqChip::kNone,
+       .extended_destination_ids =
+           wide_apic_ids() && config_.irqchip == PcIrqChip::kSplit});
 }
 
 absl::Status Pc::CreateVcpus(const HostCpuid& host) {
@@ -183,6 +254,7 @@ absl::Status Pc::CreateVcpu(const Cpuid& cpuid, uint32_t index) {
     options.before_entry = [this](Vcpu& first) {
       return interrupts_->BeforeEntry(first);
     };
+    options.interrupt_pending = [this] { return interrupts_->pending(); };
   }
   options.end_of_interrupt = [this](uint8_t vector) {
     interrupts_->EndOfInterrupt(vector);
@@ -199,11 +271,10 @@ absl::Status Pc::CreateVcpu(const Cpuid& cpuid, uint32_t index) {
   return absl::OkStatus();
 }
 
-absl::Status Pc::Boot(const HostCpuid& host) {
+absl::Status Pc::Boot(const Cpuid& cpuid) {
   Vcpu& vcpu = vcpus_.front()->vcpu();
   Gpa rsdp;
   if (!std::holds_alternative<PcFirmwareBoot>(config_.boot)) {
-    LIBVMM_ASSIGN_OR_RETURN(const Cpuid cpuid, CpuidOf(host, 0));
     LIBVMM_ASSIGN_OR_RETURN(
         rsdp, WritePcTables(config_, layout_, cpuid, memory_.guest_memory()));
   }

@@ -58,8 +58,10 @@ namespace libvmm {
 //     PcVcpu::Run says.
 class Pc {
  public:
-  //   kInvalidArgument     ValidatePcConfig's, the loaders', CPUID's; the
-  //                        message begins with the field
+  //   kInvalidArgument     ValidatePcConfig's, the loaders', CPUID's; more
+  //                        vCPUs than KVM allows, more memory than the
+  //                        processor's addresses reach; the message begins
+  //                        with the field
   //   kFailedPrecondition  the host cannot give the CPU that is asked for
   //   kUnimplemented       this KVM lacks something; the message names it
   //   kNotFound and others of the files
@@ -93,6 +95,11 @@ class Pc {
   [[nodiscard]] Uart16550a* serial(uint32_t index) {
     return board_->serial(index);
   }
+  // Null when the machine has none. The keyboard takes keys, Ctrl-Alt-Delete
+  // among them; on the PCI bus there is room for functions of the embedder's.
+  [[nodiscard]] Mc146818* rtc() { return board_->rtc(); }
+  [[nodiscard]] I8042* keyboard() { return board_->keyboard(); }
+  [[nodiscard]] PciBus* pci() { return board_->pci(); }
   // The power button: an operating system that listens shuts down.
   void PressPowerButton() { board_->acpi_pm().PressPowerButton(); }
 
@@ -110,12 +117,16 @@ class Pc {
 
   // Steps of Create, in this order.
   absl::Status SetUp(const Kvm& kvm);
+  // What KVM and the processor whose CPUID this is have no room for.
+  absl::Status CheckLimits(const Kvm& kvm, const Cpuid& cpuid) const;
+  // APIC ids that take more than the 8 bits of the first local APICs.
+  [[nodiscard]] bool wide_apic_ids() const;
   absl::Status CreateInterrupts();
   absl::Status AddMemory();
   absl::Status CreateBoard();
   absl::Status CreateVcpus(const HostCpuid& host);
   absl::Status CreateVcpu(const Cpuid& cpuid, uint32_t index);
-  absl::Status Boot(const HostCpuid& host);
+  absl::Status Boot(const Cpuid& cpuid);
 
   absl::StatusOr<Cpuid> CpuidOf(const HostCpuid& host, uint32_t index) const;
 

@@ -1,18 +1,47 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "libvmm/platform/pc_board.h"
 
+#include <algorithm>
 #include <array>
 #include <utility>
 
+#include "absl/strings/str_cat.h"
 #include "libvmm/base/status_macros.h"
-#include "libvmm/devices/fw_cfg/fw_cfg_machine.h"
+#include "libvmm/devices/interrupt/pic_8259a_registers.h"
 #include "libvmm/devices/panic/pvpanic_registers.h"
 #include "libvmm/devices/pci/host_bridge.h"
 #include "libvmm/devices/rtc/cmos_memory_size.h"
 #include "libvmm/devices/testdev/pc_testdev_registers.h"
+#include "libvmm/devices/timer/pit_8254_registers.h"
+#include "libvmm/devices/timer/system_control_port_b.h"
 #include "libvmm/platform/exit_port_stop.h"
+#include "libvmm/platform/pc_firmware.h"
 
 namespace libvmm {
+
+namespace {
+
+// Whether KVM answers this port itself, so that no exit comes.
+bool InKernel(PcIrqChip irqchip, uint16_t port) {
+  if (irqchip != PcIrqChip::kInKernel) return false;
+  struct Range {
+    uint32_t base;
+    uint32_t size;
+  };
+  return std::ranges::any_of(
+      std::array{
+          Range{pic_8259a::kMasterPort, pic_8259a::kRegisterCount},
+          Range{pic_8259a::kSlavePort, pic_8259a::kRegisterCount},
+          Range{pic_8259a::kElcrPort, pic_8259a::kElcrCount},
+          Range{pit_8254::kPort, pit_8254::kRegisterCount},
+          Range{system_control_port_b::kPort, 1},
+      },
+      [port](const Range& range) {
+        return port >= range.base && port - range.base < range.size;
+      });
+}
+
+}  // namespace
 
 absl::StatusOr<std::unique_ptr<PcBoard>> PcBoard::Create(const Parts& parts) {
   std::unique_ptr<PcBoard> devices(new PcBoard(parts));
@@ -137,8 +166,17 @@ absl::Status PcBoard::CreateDebug() {
     auto output = std::move(parts_.host.debug_console);
     if (output == nullptr) output = [](std::span<const std::byte>) {};
     debug_console_ = std::make_unique<DebugConsole>(std::move(output));
-    LIBVMM_RETURN_IF_ERROR(
-        Place(config.debug_console->port, 1, *debug_console_));
+    const uint16_t port = config.debug_console->port;
+    const absl::Status placed = InKernel(parts_.config.irqchip, port)
+                                    ? absl::AlreadyExistsError(
+                                          "KVM's interrupt controllers and "
+                                          "timer are there")
+                                    : Place(port, 1, *debug_console_);
+    if (!placed.ok()) {
+      return absl::Status(placed.code(),
+                          absl::StrCat("devices.debug_console.port is ", port,
+                                       ": ", placed.message()));
+    }
   }
   if (config.exit_port) {
     exit_port_ = std::make_unique<ExitPortStop>(parts_.stop);
@@ -172,33 +210,24 @@ absl::Status PcBoard::CreateTestDevice() {
 
 absl::Status PcBoard::CreateFwCfg() {
   if (!parts_.config.devices.fw_cfg) return absl::OkStatus();
-  const uint32_t cpus = parts_.config.topology.vcpu_count();
-  FwCfgMachine machine{
-      .cpu_count = static_cast<uint16_t>(cpus),
-      .max_cpu_count = static_cast<uint16_t>(cpus),
-      .ram_size = parts_.layout.low_ram.size + parts_.layout.high_ram.size,
-  };
-  for (const GpaRange& ram : {parts_.layout.low_ram, parts_.layout.high_ram}) {
-    if (ram.size == 0) continue;
-    machine.e820.push_back({.start = ram.start.value(), .size = ram.size});
-  }
-  FwCfgItems items;
-  LIBVMM_RETURN_IF_ERROR(machine.AddTo(items));
+  LIBVMM_ASSIGN_OR_RETURN(FwCfgItems items,
+                          PcFwCfgItems(parts_.config, parts_.layout));
   fw_cfg_ = std::make_unique<FwCfg>(std::move(items), &parts_.memory);
   return Place(FwCfg::kPort, FwCfg::kSize, *fw_cfg_);
 }
 
 absl::Status PcBoard::CreatePci() {
   if (!parts_.config.devices.pci) return absl::OkStatus();
-  const GpaRange& low = PcLayout::kPciWindow;
-  const GpaRange& high = parts_.layout.pci_window_64;
+  PciBus::Options options{.io_windows = {kPcPciPorts}};
+  for (const GpaRange& window : {PcLayout::kPciWindow, PcLayout::kPciWindowHigh,
+                                 parts_.layout.pci_window_64}) {
+    if (window.size == 0) continue;
+    options.memory_windows.push_back(
+        {.base = window.start.value(), .size = window.size});
+  }
   LIBVMM_ASSIGN_OR_RETURN(
-      pci_bus_,
-      PciBus::Create(
-          {.mmio = parts_.mmio, .pio = parts_.ports},
-          {.memory_windows = {{.base = low.start.value(), .size = low.size},
-                              {.base = high.start.value(), .size = high.size}},
-           .io_windows = {kPcPciPorts}}));
+      pci_bus_, PciBus::Create({.mmio = parts_.mmio, .pio = parts_.ports},
+                               std::move(options)));
   // SeaBIOS goes by the chipset; Linux needs none.
   const bool firmware =
       std::holds_alternative<PcFirmwareBoot>(parts_.config.boot);

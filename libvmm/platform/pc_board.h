@@ -34,32 +34,11 @@
 #include "libvmm/platform/pc_host.h"
 #include "libvmm/platform/pc_interrupts.h"
 #include "libvmm/platform/pc_layout.h"
+#include "libvmm/platform/pc_places.h"
 #include "libvmm/platform/shared_line.h"
 #include "libvmm/platform/stop_latch.h"
 
 namespace libvmm {
-
-// Where a PC's serial ports are.
-struct PcSerialPlace {
-  uint16_t port = 0;
-  uint8_t irq = 0;
-};
-inline constexpr PcSerialPlace kPcSerialPlaces[] = {
-    {.port = 0x3f8, .irq = 4},
-    {.port = 0x2f8, .irq = 3},
-    {.port = 0x3e8, .irq = 4},
-    {.port = 0x2e8, .irq = 3},
-};
-// Where the power management registers are.
-inline constexpr uint16_t kPcPmPort = 0x600;
-// What SLP_TYP is for soft off: _S5 of the tables says it too.
-inline constexpr uint8_t kPcSoftOffSleepType = 5;
-// Interrupt lines that lead to an IOAPIC's pins.
-inline constexpr uint32_t kPcGsiCount = 24;
-// Where the interrupt pins of PCI devices lead.
-inline constexpr uint32_t kPcPciGsis[] = {16, 17, 18, 19};
-// Where PCI's I/O BARs may be.
-inline constexpr IoRange kPcPciPorts = {.base = 0xc000, .size = 0x4000};
 
 // The devices of a PC that PcConfig names, and those that every PC has, in their
 // places on the buses and wired to interrupts, deadlines and the stop latch.
@@ -97,6 +76,7 @@ class PcBoard {
   }
   [[nodiscard]] AcpiPm& acpi_pm() { return *acpi_pm_; }
   // Null when the machine has none.
+  [[nodiscard]] Mc146818* rtc() { return rtc_.get(); }
   [[nodiscard]] I8042* keyboard() { return keyboard_.get(); }
   [[nodiscard]] PciBus* pci() { return pci_bus_.get(); }
 

@@ -39,10 +39,12 @@ enum class PcIrqChip : uint8_t {
 };
 
 struct PcMemory {
-  // RAM in MiB: 1 to 16 Mi. What lies above 3 GiB is moved behind 4 GiB.
+  // RAM in MiB: 1 to 16 Mi, and no more than the processor's physical addresses
+  // reach. What lies above 3 GiB is moved behind 4 GiB.
   uint64_t size_mib = 512;
   // Ask for transparent huge pages: a faster guest whose memory is given back
-  // in coarser pieces. Kernels without them ignore it.
+  // in coarser pieces. Kernels without them ignore it, as do those that have
+  // none for shared memory (shmem_enabled).
   bool huge_pages = true;
   // Allocate all of it at creation: no page faults later.
   bool prefault = false;
@@ -75,7 +77,8 @@ struct PcDevices {
   std::optional<PcDebugConsole> debug_console = std::nullopt;
   // The exit port at 0xf4: a guest ends with a code.
   bool exit_port = false;
-  // The test device of kvm-unit-tests.
+  // The test device of kvm-unit-tests; its ports 0xe8 to 0xeb leave no room for
+  // a debug console at 0xe9.
   bool test_device = false;
 };
 
@@ -126,7 +129,8 @@ using PcBoot = std::variant<std::monostate, PcLinuxBoot, PcMultibootBoot,
 
 struct PcConfig {
   // How many vCPUs, and how they are grouped: at most 1024, and no more than
-  // KVM offers; one without APICs.
+  // KVM offers; one without APICs. With APIC ids above 254 kSplit is wanted:
+  // the IOAPIC of kInKernel cannot name such a CPU, and Linux leaves it off.
   CpuTopology topology = {};
   // Which processor they are.
   CpuPolicy cpu = {};

@@ -40,6 +40,8 @@ class PcInterrupts {
   // Called by vCPU 0 before each entry, unless needs_entry_hook() is false.
   virtual absl::Status BeforeEntry(Vcpu& vcpu) = 0;
   [[nodiscard]] virtual bool needs_entry_hook() const = 0;
+  // Whether BeforeEntry has an interrupt to give.
+  [[nodiscard]] virtual bool pending() const = 0;
 
   // KVM_EXIT_IOAPIC_EOI, on any vCPU's thread.
   virtual void EndOfInterrupt(uint8_t vector) = 0;
@@ -56,6 +58,8 @@ struct PcInterruptParts {
   IoBus& ports;
   IoBus& mmio;
   DeadlineSource& deadlines;
+  // The IOAPIC's entries name CPUs by 15 bits (IoApic::Options).
+  bool extended_destination_ids = false;
   // Makes vCPU 0 leave the guest and come to BeforeEntry.
   absl::AnyInvocable<void()> wake_vcpu = nullptr;
 };

@@ -2,6 +2,7 @@
 #include "libvmm/platform/pc_tables.h"
 
 #include <algorithm>
+#include <optional>
 #include <utility>
 #include <vector>
 
@@ -9,8 +10,9 @@
 #include "libvmm/boot/linux/reset_stub.h"
 #include "libvmm/boot/mp_table/mp_table.h"
 #include "libvmm/boot/smbios/smbios.h"
+#include "libvmm/devices/panic/pvpanic.h"
 #include "libvmm/kvm/abi.h"
-#include "libvmm/platform/pc_board.h"
+#include "libvmm/platform/pc_places.h"
 
 namespace libvmm {
 
@@ -18,6 +20,10 @@ namespace {
 
 // Ids that an xAPIC, and so an MP table, can have.
 constexpr uint32_t kMaxXapicId = 254;
+
+// As many sockets as the tables describe. SMBIOS is an inventory: nothing
+// depends on the rest.
+constexpr uint32_t kMaxSmbiosSockets = 256;
 
 uint32_t CpuSignature(const Cpuid& cpuid) {
   const kvm_cpuid_entry2* leaf = cpuid.Find({.function = 1});
@@ -32,7 +38,8 @@ uint32_t CpuFeatures(const Cpuid& cpuid) {
 absl::Status WriteSmbios(const PcConfig& config, const PcLayout& layout,
                          const Cpuid& cpuid, GuestMemory& memory) {
   SmbiosConfig smbios;
-  smbios.processors.sockets = config.topology.sockets;
+  smbios.processors.sockets =
+      std::min(config.topology.sockets, kMaxSmbiosSockets);
   smbios.processors.cores = config.topology.cores_per_socket;
   smbios.processors.threads = config.topology.threads_per_socket();
   smbios.processors.signature = CpuSignature(cpuid);
@@ -103,6 +110,12 @@ AcpiConfig PcAcpiConfig(const PcConfig& config, const PcLayout& layout) {
     acpi.interrupts.processors.push_back(
         {.apic_id = config.topology.ApicId(i)});
   }
+  if (config.irqchip == PcIrqChip::kNone) {
+    // No IOAPIC to say anything about.
+    acpi.interrupts.io_apics.clear();
+    acpi.interrupts.overrides.clear();
+    acpi.interrupts.nmi_lint = std::nullopt;
+  }
   for (uint32_t i = 0; i < config.devices.serial_ports; ++i) {
     acpi.serial_ports.push_back(
         {.port = kPcSerialPlaces[i].port, .irq = kPcSerialPlaces[i].irq});
@@ -116,22 +129,34 @@ AcpiConfig PcAcpiConfig(const PcConfig& config, const PcLayout& layout) {
     segment.bridge.io = {{.first = static_cast<uint16_t>(kPcPciPorts.base),
                           .last = static_cast<uint16_t>(kPcPciPorts.base +
                                                         kPcPciPorts.size - 1)}};
-    segment.bridge.memory = {
-        {.range = PcLayout::kPciWindow},
-        {.range = layout.pci_window_64, .prefetchable = true}};
-    segment.bridge.routes = SwizzledPciRoutes(kPcPciGsis);
+    segment.bridge.memory = {{.range = PcLayout::kPciWindow},
+                             {.range = PcLayout::kPciWindowHigh}};
+    if (layout.pci_window_64.size != 0) {
+      segment.bridge.memory.push_back(
+          {.range = layout.pci_window_64, .prefetchable = true});
+    }
+    segment.bridge.routes = SwizzledPciRoutes(
+        config.irqchip == PcIrqChip::kNone ? kPcPciIrqs : kPcPciGsis);
     segment.ecam = PcLayout::kEcam.start;
     acpi.pci.push_back(std::move(segment));
   }
   return acpi;
 }
 
+absl::StatusOr<AcpiTables> BuildPcAcpiTables(const PcConfig& config,
+                                             const PcLayout& layout) {
+  const AcpiConfig acpi = PcAcpiConfig(config, layout);
+  absl::StatusOr<AcpiTables> tables =
+      BuildAcpiTables(acpi, PcLayout::kAcpiTables);
+  if (!absl::IsResourceExhausted(tables.status())) return tables;
+  return BuildAcpiTables(acpi, PcLayout::kLargeAcpiTables);
+}
+
 absl::StatusOr<Gpa> WritePcTables(const PcConfig& config,
                                   const PcLayout& layout, const Cpuid& cpuid,
                                   GuestMemory& memory) {
-  LIBVMM_ASSIGN_OR_RETURN(
-      const AcpiTables acpi,
-      BuildAcpiTables(PcAcpiConfig(config, layout), PcLayout::kAcpiTables));
+  LIBVMM_ASSIGN_OR_RETURN(const AcpiTables acpi,
+                          BuildPcAcpiTables(config, layout));
   LIBVMM_RETURN_IF_ERROR(acpi.memory.Write(memory));
   LIBVMM_RETURN_IF_ERROR(WriteSmbios(config, layout, cpuid, memory));
   LIBVMM_RETURN_IF_ERROR(WriteMpTable(config, cpuid, memory));

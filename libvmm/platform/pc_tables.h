@@ -23,6 +23,11 @@ absl::StatusOr<E820Map> PcMemoryMap(const PcConfig& config,
 // The machine as its ACPI tables describe it.
 AcpiConfig PcAcpiConfig(const PcConfig& config, const PcLayout& layout);
 
+// The tables that follow from it, for where a kernel that is started without
+// firmware finds them.
+absl::StatusOr<AcpiTables> BuildPcAcpiTables(const PcConfig& config,
+                                             const PcLayout& layout);
+
 // Writes ACPI tables, SMBIOS, MP table (where APIC ids allow one) and the reset
 // stub to their places, and returns where the RSDP is. `cpuid` is vCPU 0's.
 absl::StatusOr<Gpa> WritePcTables(const PcConfig& config,

@@ -7,12 +7,19 @@
 #include <signal.h>
 
 #include <atomic>
+#include <cstring>
 #include <string>
 #include <thread>
 #include <vector>
 
+#include "libvmm/base/manual_clock.h"
 #include "libvmm/boot/real_mode.h"
+#include "libvmm/kvm/abi.h"
+#include "libvmm/kvm/cpuid.h"
+#include "libvmm/kvm/features.h"
 #include "libvmm/kvm/kvm.h"
+#include "libvmm/kvm/vcpu_cpuid.h"
+#include "libvmm/kvm/vcpu_state.h"
 #include "libvmm/kvm/vcpu_thread.h"
 #include "libvmm/testing/guest_code.h"
 #include "libvmm/testing/kvm_available.h"
@@ -132,6 +139,37 @@ LIBVMM_GUEST_CODE(kTicks, 16, R"(
   out %ax, %dx
 )");
 
+// Starts a timer that interrupts every millisecond as vector 0x20, says so with
+// interrupts off (exit code 3), and then waits for it; powers off when it comes.
+LIBVMM_GUEST_CODE(kLateHalt, 16, R"(
+  movw $(2f - kLateHalt_start + 0x1000), 0x80
+  movw $0, 0x82
+  mov $0x11, %al
+  out %al, $0x20
+  mov $0x20, %al
+  out %al, $0x21
+  mov $0x04, %al
+  out %al, $0x21
+  mov $0x01, %al
+  out %al, $0x21
+  mov $0xfe, %al
+  out %al, $0x21
+  mov $0x34, %al
+  out %al, $0x43
+  mov $0xa9, %al
+  out %al, $0x40
+  mov $0x04, %al
+  out %al, $0x40
+  mov $1, %al
+  out %al, $0xf4
+1: sti
+  hlt
+  jmp 1b
+2: mov $0x604, %dx
+  mov $0x3400, %ax
+  out %ax, %dx
+)");
+
 // Reads absent ports and memory; each must be all ones. Exit code 0x15 (0xa) if
 // so.
 LIBVMM_GUEST_CODE(kFloating, 16, R"(
@@ -161,8 +199,10 @@ class PcTest : public ::testing::Test {
     return {.memory = {.size_mib = 4}, .irqchip = irqchip};
   }
 
-  void Create(const PcConfig& config, GuestCode code) {
+  void Create(const PcConfig& config, GuestCode code,
+              const Clock* clock = nullptr) {
     PcHost host;
+    host.clock = clock;
     host.serial[0].output = [this](std::span<const std::byte> bytes) {
       output_.append(reinterpret_cast<const char*>(bytes.data()), bytes.size());
     };
@@ -251,6 +291,29 @@ TEST_P(PcIrqChipTest, AnEmbeddersStopEndsEveryVcpu) {
   stopper.join();
 }
 
+// With no thread beside the vCPU's, everything happens between two Runs.
+TEST_P(PcIrqChipTest, AnInterruptFromBeforeRunEndsTheHaltBehindIt) {
+  if (GetParam() == PcIrqChip::kInKernel) {
+    GTEST_SKIP() << "the kernel's timer has a clock of its own";
+  }
+  ManualClock clock;
+  PcConfig config = SmallConfig(GetParam());
+  config.devices.exit_port = true;
+  Create(config, kLateHalt, &clock);
+  ASSERT_OK_AND_ASSIGN(VcpuThread thread, VcpuThread::Attach(SIGUSR1));
+  PcVcpu& vcpu = *pc_->vcpus()[0];
+  ASSERT_OK_AND_ASSIGN(const PcRunResult started, vcpu.Run(thread));
+  ASSERT_EQ(started, PcRunResult::kStopped);
+  ASSERT_EQ(pc_->stop()->reason, PcStopReason::kExitCode);
+  pc_->ClearStop();
+  clock.Advance(absl::Milliseconds(2));
+  pc_->event_sources()[0]->OnDeadline();
+  ASSERT_OK_AND_ASSIGN(const PcRunResult result, vcpu.Run(thread));
+  EXPECT_EQ(result, PcRunResult::kStopped);
+  ASSERT_TRUE(pc_->stop().has_value());
+  EXPECT_EQ(pc_->stop()->reason, PcStopReason::kPowerOff);
+}
+
 INSTANTIATE_TEST_SUITE_P(All, PcIrqChipTest,
                          ::testing::Values(PcIrqChip::kInKernel,
                                            PcIrqChip::kSplit, PcIrqChip::kNone),
@@ -305,6 +368,22 @@ TEST_F(PcTest, AGuestRunsOnBehindAStopThatWasCleared) {
   EXPECT_EQ(RunUntilStop().code, 9u);
 }
 
+// The loop that sleeps for want of a deadline has to ask again.
+TEST_F(PcTest, AfterAHaltThatWasClearedTheLoopIsWoken) {
+  PcConfig config = SmallConfig();
+  config.halt_check = absl::Milliseconds(1);
+  Create(config, kHaltForGood);
+  EXPECT_EQ(RunUntilStop().reason, PcStopReason::kHalted);
+  EventSource& source = *pc_->event_sources()[0];
+  source.OnReady(POLLIN);
+  EXPECT_EQ(source.NextDeadline(), absl::InfiniteDuration());
+  pc_->ClearStop();
+  EXPECT_LT(source.NextDeadline(), absl::InfiniteDuration());
+  pollfd entry{.fd = source.fd(), .events = source.events(), .revents = 0};
+  EXPECT_EQ(poll(&entry, 1, 0), 1);
+  EXPECT_EQ(RunUntilStop().reason, PcStopReason::kHalted);
+}
+
 TEST_F(PcTest, AbsentPortsReadAllOnes) {
   PcConfig config = SmallConfig();
   config.devices.exit_port = true;
@@ -331,6 +410,64 @@ TEST_F(PcTest, SerialPortsAreThoseOfTheConfig) {
   EXPECT_EQ(pc_->serial(2), nullptr);
 }
 
+// A processor whose physical addresses have so many bits.
+CpuPolicy AddressBits(const Kvm& kvm, uint32_t bits) {
+  constexpr CpuidLeaf kLeaf{.function = 0x80000008};
+  Cpuid cpuid = **kvm.SupportedCpuid();
+  cpuid.ClearBits(kLeaf, CpuidRegister::kEax, 0xff);
+  cpuid.SetBits(kLeaf, CpuidRegister::kEax, bits);
+  return {.model = CustomCpu{.cpuid = std::move(cpuid)}};
+}
+
+TEST_F(PcTest, ThePciWindowEndsWhereTheProcessorsAddressesDo) {
+  PcConfig config = SmallConfig();
+  config.cpu = AddressBits(*kvm_, 36);
+  Create(config, kHelloAndPowerOff);
+  constexpr uint64_t kGiB = uint64_t{1} << 30;
+  EXPECT_EQ(pc_->layout().pci_window_64, (GpaRange{Gpa(4 * kGiB), 60 * kGiB}));
+  EXPECT_EQ(RunUntilStop().reason, PcStopReason::kPowerOff);
+}
+
+// APIC ids above 254 are x2APIC's; KVM_FEATURE_MSI_EXT_DEST_ID tells the guest
+// that the IOAPIC, in this process, and MSIs can name them.
+TEST_F(PcTest, ApicIdsAbove254AreWhole) {
+  for (const PcIrqChip irqchip : {PcIrqChip::kInKernel, PcIrqChip::kSplit}) {
+    PcConfig config = SmallConfig(irqchip);
+    config.topology = {
+        .sockets = 9, .cores_per_socket = 5, .threads_per_core = 3};
+    constexpr uint32_t kHighestId = 274;
+    constexpr uint32_t kMsiExtDestId = 15;
+    ASSERT_EQ(config.topology.max_apic_id(), kHighestId);
+    Create(config, kHelloAndPowerOff);
+    Vcpu& last = pc_->vcpus().back()->vcpu();
+    ASSERT_OK_AND_ASSIGN(const Cpuid cpuid, GetCpuid(last));
+    const kvm_cpuid_entry2* features = cpuid.Find({.function = 0x40000001});
+    ASSERT_NE(features, nullptr);
+    EXPECT_EQ((features->eax >> kMsiExtDestId) & 1,
+              irqchip == PcIrqChip::kSplit ? 1u : 0u);
+    // Switched on by the guest, the local APIC has all bits of the id.
+    constexpr uint64_t kX2ApicEnable = uint64_t{1} << 10;
+    ASSERT_OK_AND_ASSIGN(kvm_sregs sregs, GetVcpuState<kvm_sregs>(last));
+    sregs.apic_base |= kX2ApicEnable;
+    ASSERT_OK(SetVcpuState(last, sregs));
+    ASSERT_OK_AND_ASSIGN(const kvm_lapic_state apic,
+                         GetVcpuState<kvm_lapic_state>(last));
+    uint32_t id = 0;
+    std::memcpy(&id, &apic.regs[0x20], sizeof(id));
+    EXPECT_EQ(id, kHighestId);
+  }
+}
+
+TEST_F(PcTest, SharedMemoryIsAFileThatOthersCanMap) {
+  for (const bool huge_pages : {true, false}) {
+    PcConfig config = SmallConfig();
+    config.memory.shared = true;
+    config.memory.huge_pages = huge_pages;
+    Create(config, kHelloAndPowerOff);
+    EXPECT_EQ(RunUntilStop().reason, PcStopReason::kPowerOff);
+  }
+}
+
 struct Failure {
   const char* name;
   PcConfig config;
@@ -340,6 +477,8 @@ struct Failure {
 
 TEST_F(PcTest, WhatCannotBeMadeNamesTheFieldAndLeavesNothing) {
   KeepHeapInBrk();
+  const auto most_vcpus =
+      static_cast<uint32_t>(kvm_->features().value(Feature::kVcpuCountMax));
   const std::string absent = ::testing::TempDir() + "/absent";
   for (const Failure& failure : {
            Failure{"no RAM",
@@ -366,7 +505,20 @@ TEST_F(PcTest, WhatCannotBeMadeNamesTheFieldAndLeavesNothing) {
            Failure{"two devices at a port",
                    {.devices = {.debug_console = PcDebugConsole{.port = 0x70}}},
                    absl::StatusCode::kAlreadyExists,
-                   ""},
+                   "devices.debug_console.port is 112: "},
+           Failure{"a device at a port of KVM's",
+                   {.devices = {.debug_console = PcDebugConsole{.port = 0x43}}},
+                   absl::StatusCode::kAlreadyExists,
+                   "devices.debug_console.port is 67: "},
+           Failure{"more RAM than addresses",
+                   {.cpu = AddressBits(*kvm_, 40),
+                   .memory = {.size_mib = 16 << 20}},
+                   absl::StatusCode::kInvalidArgument,
+                   "memory.size_mib is 16777216, more than the processor's 40"},
+           Failure{"more vCPUs than KVM has",
+                   {.topology = {.sockets = most_vcpus + 1}},
+                   absl::StatusCode::kInvalidArgument,
+                   "topology: the number of vCPUs is "},
        }) {
     // What is made once for the process.
     EXPECT_THAT(Pc::Create(*kvm_, failure.config, PcHost()),

@@ -129,6 +129,9 @@ std::optional<PcRunResult> PcVcpu::HandleHalt(const Exit& exit) {
     return Stop(
         {.reason = PcStopReason::kHalted, .source = "HLT with interrupts off"});
   }
+  if (options_.interrupt_pending && options_.interrupt_pending()) {
+    return std::nullopt;
+  }
   return PcRunResult::kHalted;
 }
 

@@ -29,7 +29,7 @@ enum class PcRunResult : uint8_t {
   kStopped,
   // PcVcpu::Kick was called.
   kKicked,
-  // A signal that was no kick.
+  // A signal that was no kick, or that of a kick which had ended a Run already.
   kInterrupted,
   // The VcpuThread's Deadline.
   kDeadline,
@@ -69,6 +69,10 @@ class PcVcpu {
     // Called before each entry when interrupts are not all the kernel's: gives
     // the vCPU what a PIC in this process has for it.
     absl::AnyInvocable<absl::Status(Vcpu& vcpu)> before_entry = nullptr;
+    // Whether before_entry has something to give. Asked when a HLT exits with
+    // interrupts on: what was raised while they were off has been announced
+    // already, and nobody will do it again.
+    absl::AnyInvocable<bool()> interrupt_pending = nullptr;
     // KVM_EXIT_IOAPIC_EOI of a split irqchip.
     absl::AnyInvocable<void(uint8_t vector)> end_of_interrupt = nullptr;
     // The answer to CheckHalt: this vCPU is halted with interrupts off, or was

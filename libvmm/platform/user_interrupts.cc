@@ -71,6 +71,7 @@ class PicInterrupts : public PcInterrupts {
     return injector_.BeforeEntry(vcpu);
   }
   bool needs_entry_hook() const override { return true; }
+  bool pending() const override { return pic_.intr(); }
   void EndOfInterrupt(uint8_t) override {}
 
  protected:
@@ -101,7 +102,9 @@ class SplitInterrupts final : public PicInterrupts {
         routes_(std::move(routing)),
         io_apic_({.deliver = [this](const Msi& msi) { SignalMsi(msi); },
                   .route_changed =
-                      [this](size_t pin) { routes_.Update(pin, io_apic_); }}) {}
+                      [this](size_t pin) { routes_.Update(pin, io_apic_); },
+                  .extended_destination_id =
+                      PicInterrupts::parts().extended_destination_ids}) {}
   ~SplitInterrupts() override { LeaveBuses(); }
 
   absl::Status Place() {

@@ -2,7 +2,7 @@
 // Boots Debian's cloud kernel on a Pc, in many ways, to each of its ends.
 //
 // LIBVMM_BOOT_GUEST is the folder with the guest's vmlinuz and initrd, as
-// `tools/stock_kvm_lab --make-guest` writes it. debian_boot_test runs this in
+// `tools/stock_kvm_lab --make-guest FOLDER --module pvpanic-mmio` writes it. debian_boot_test runs this in
 // the stock-KVM lab.
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
@@ -49,8 +49,7 @@ struct End {
 constexpr End kEnds[] = {
     {"poweroff", PcStopReason::kPowerOff},
     {"reboot", PcStopReason::kReset},
-    // `panic=-1` on the command line: it resets the machine at once.
-    {"panic", PcStopReason::kReset},
+    {"panic", PcStopReason::kPanic},
     {"halt", PcStopReason::kHalted},
 };
 constexpr uint32_t kCpus[] = {1, 2, 4};
@@ -113,7 +112,7 @@ TEST_P(DebianBoot, ReachesUserSpaceAndEnds) {
       .kernel = absl::StrCat(guest, "/vmlinuz"),
       .initrd = absl::StrCat(guest, "/initrd"),
       .command_line = absl::StrCat(
-          "quiet console=ttyS0 panic=-1 libvmm.do=", boot.end.name,
+          "console=ttyS0 quiet libvmm.do=", boot.end.name,
           " libvmm.report=cpus,date,clock,interrupts,acpi,warnings"),
       .protocol = boot.protocol};
   ASSERT_OK_AND_ASSIGN(const Kvm kvm, Kvm::Open());

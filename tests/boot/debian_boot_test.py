@@ -16,6 +16,8 @@ from lab import guest, jobs, packages, report, session  # noqa: E402
 # At a time; each has a part of the cases.
 PROGRAMS = 2
 LIMIT_SECONDS = 800
+# Tells the machine of a panic.
+MODULES = ("pvpanic-mmio",)
 
 
 def boot_jobs(program):
@@ -34,13 +36,13 @@ def boot_jobs(program):
 def main():
     xml_path = os.environ.get("XML_OUTPUT_FILE", os.devnull)
     try:
-        folder = packages.get(stock_kvm_lab.say)
+        folder = packages.get(stock_kvm_lab.say, modules=MODULES)
     except packages.Unavailable as error:
         return stock_kvm_lab.unavailable(error, xml_path)
     listed = boot_jobs("tests/boot/debian_boot")
     sheet = report.Report(listed)
     with tempfile.TemporaryDirectory(prefix="debian_boot.") as work:
-        guest.make(work, folder)
+        guest.make(work, folder, MODULES)
         session.run(folder, os.path.abspath("tests/lab"), listed, sheet,
                     stock_kvm_lab.say, {"guest": work}, PROGRAMS)
     sheet.junit().write(xml_path)

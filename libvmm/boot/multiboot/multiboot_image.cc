@@ -83,8 +83,9 @@ struct RawImage {
 absl::StatusOr<RawImage> ParseAddressFields(std::span<const std::byte> file,
                                             const FoundHeader& header) {
   const multiboot::Header& fields = header.fields;
+  // Wraps far above any offset when load_addr is the higher.
   const uint64_t before = uint64_t{fields.header_addr} - fields.load_addr;
-  if (fields.load_addr > fields.header_addr || before > header.offset) {
+  if (before > header.offset) {
     return Malformed(
         "load_addr", fields.load_addr,
         absl::StrCat("from 0 to ", header.offset, " bytes below header_addr 0x",

@@ -12,10 +12,10 @@
 #include "absl/functional/any_invocable.h"
 #include "absl/status/status.h"
 #include "libvmm/base/mutex.h"
-#include "libvmm/devices/interrupt/output_pin.h"
 #include "libvmm/devices/interrupt/pic_8259a_chip.h"
 #include "libvmm/devices/interrupt/pic_8259a_registers.h"
 #include "libvmm/devices/interrupt/pic_8259a_state.h"
+#include "libvmm/devices/interrupt_pin.h"
 #include "libvmm/devices/io_device.h"
 
 namespace libvmm {
@@ -40,7 +40,7 @@ namespace libvmm {
 // all ones.
 //
 // Thread-safety: thread-safe. Any thread may drive lines. The callback runs
-//     outside the lock, on one thread at a time and in order (OutputPin), and
+//     outside the lock, on one thread at a time and in order (InterruptPin), and
 //     may call back.
 // Ownership: owns the callback and its three devices, whose IoRegistrations it
 //     must outlive.
@@ -126,7 +126,7 @@ class Pic8259a final {
   ElcrPorts elcr_{*this};
 
   mutable Mutex mutex_;
-  OutputPin intr_ ABSL_GUARDED_BY(mutex_);
+  InterruptPin intr_ ABSL_GUARDED_BY(mutex_);
   std::array<Pic8259aChip, pic_8259a::kChipCount> chips_
       ABSL_GUARDED_BY(mutex_){Pic8259aChip(true), Pic8259aChip(false)};
 };

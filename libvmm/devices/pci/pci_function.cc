@@ -29,10 +29,6 @@ constexpr size_t kMaxExtraRegisterSize = 8;
 constexpr size_t kMaxCapabilityBody =
     kConventionalConfigSize - kFirstCapability - kCapabilityHeaderSize;
 
-// Changes of the pin that one call tells at most, but for a last rise. A guest
-// at work has one; the rest is for other threads that got in between.
-constexpr int kMaxPinCalls = 256;
-
 constexpr uint64_t At(Register reg) { return static_cast<uint64_t>(reg); }
 constexpr uint64_t BarRegister(unsigned bar) {
   return At(Register::kBar0) + bar * kBarRegisterSize;
@@ -348,10 +344,10 @@ PciFunction::PciFunction(Parts parts)
       capability_offsets_(std::move(parts.capability_offsets)),
       capabilities_(std::move(parts.options.capabilities)),
       bar_moved_(std::move(parts.options.bar_moved)),
-      interrupt_(std::move(parts.options.interrupt)),
       msix_offset_(parts.msix_offset),
       msix_(std::move(parts.msix)),
-      config_(std::move(parts.config)) {}
+      config_(std::move(parts.config)),
+      pin_(std::move(parts.options.interrupt)) {}
 
 PciFunction::~PciFunction() = default;
 
@@ -380,28 +376,13 @@ bool PciFunction::PinLevel() const {
              static_cast<uint64_t>(msix::Capability::kControl))) == 0;
 }
 
-// The lock is given up for each call. A thread that meets another one in the
-// callback leaves the change to it, which looks again before it goes. So that a
-// guest with two CPUs cannot keep one in here with the other, a thread that has
-// told kMaxPinCalls changes goes when the pin is high: the next call to this
-// object tells the fall. The pin may be high too long, never low.
 void PciFunction::SettlePin() {
   const auto status = At(Register::kStatus);
   config_.Set<uint16_t>(status,
                         StatusInterrupt::Set(config_.Get<uint16_t>(status),
                                              interrupt_level_ ? 1 : 0));
-  if (telling_) return;
-  for (int calls = 0; PinLevel() != told_; ++calls) {
-    if (told_ && calls >= kMaxPinCalls) return;
-    told_ = !told_;
-    if (interrupt_ == nullptr) continue;
-    const bool level = told_;
-    telling_ = true;
-    mutex_.Unlock();
-    interrupt_(level);
-    mutex_.Lock();
-    telling_ = false;
-  }
+  pin_.Drive(PinLevel());
+  pin_.Settle(mutex_);
 }
 
 void PciFunction::SettleMsix() {

@@ -16,6 +16,7 @@
 #include "absl/status/statusor.h"
 #include "libvmm/base/msi.h"
 #include "libvmm/base/mutex.h"
+#include "libvmm/devices/interrupt_pin.h"
 #include "libvmm/devices/io_device.h"
 #include "libvmm/devices/pci/config_space.h"
 #include "libvmm/devices/pci/msix.h"
@@ -101,7 +102,7 @@ struct PciExtraRegister {
 //
 // Thread-safety: thread-safe. No callback runs under this object's lock. The
 //     interrupt callback runs on one thread at a time and in order, as
-//     Uart16550a's does: it may call back into this object, and no thread waits
+//     InterruptPin says: it may call back into this object, and no thread waits
 //     for another one's callback. The callbacks of capabilities and bar_moved
 //     run in the guest's configuration cycle, of which a bus has one at a time;
 //     the interrupt callback and those of Msix may. So all of them may use this
@@ -137,8 +138,8 @@ class PciFunction {
 
     // 0: none; 1 to 4: INTA# to INTD#.
     uint8_t interrupt_pin = 0;
-    // The pin, active high: called with the new level when it changes. When it
-    // falls and rises again during a call, neither may be told.
+    // The pin, active high: called with the new level when it changes, low at
+    // first. What it did and took back during a call follows as a pulse.
     absl::AnyInvocable<void(bool level)> interrupt = nullptr;
 
     struct MsixOptions {
@@ -224,7 +225,9 @@ class PciFunction {
   explicit PciFunction(Parts parts);
 
   bool PinLevel() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
-  // Tells the pin's level, unless another thread is about to.
+  // Follows every change of interrupt_level_ or config_, before the lock is
+  // given up: shows it in Status and tells the pin's level, unless another
+  // thread is about to. Gives the lock up meanwhile.
   void SettlePin() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   // Passes Message Control on.
   void SettleMsix() ABSL_LOCKS_EXCLUDED(mutex_);
@@ -237,17 +240,14 @@ class PciFunction {
   std::vector<PciCapability> capabilities_;
   absl::AnyInvocable<void(unsigned bar, const std::optional<uint64_t>& address)>
       bar_moved_;
-  // Belongs to the thread that set telling_.
-  absl::AnyInvocable<void(bool level)> interrupt_;
   const uint16_t msix_offset_;
   const std::unique_ptr<Msix> msix_;
 
   mutable Mutex mutex_;
   PciConfigSpace config_ ABSL_GUARDED_BY(mutex_);
-  // The device's interrupt, and the pin as it was told last.
+  // What the device wants, and the pin.
   bool interrupt_level_ ABSL_GUARDED_BY(mutex_) = false;
-  bool told_ ABSL_GUARDED_BY(mutex_) = false;
-  bool telling_ ABSL_GUARDED_BY(mutex_) = false;
+  InterruptPin pin_ ABSL_GUARDED_BY(mutex_);
 };
 
 }  // namespace libvmm

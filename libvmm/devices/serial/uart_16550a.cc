@@ -11,18 +11,8 @@ namespace libvmm {
 
 using namespace uart_16550a;  // NOLINT: the datasheet's names.
 
-namespace {
-
-constexpr std::byte kNoRegister{0xff};
-
-// Interrupt callbacks that one access runs at most, but for a last rise. A
-// guest at work has one or two; the rest is for other threads that got in
-// between, and it takes all of them in a row to use it up.
-constexpr int kMaxInterruptCalls = 256;
-
-}  // namespace
-
-Uart16550a::Uart16550a(Options options) : callbacks_(std::move(options)) {
+Uart16550a::Uart16550a(Options options)
+    : callbacks_(std::move(options)), pin_(std::move(callbacks_.interrupt)) {
   state_.modem_inputs = callbacks_.modem_inputs & kMsrInputs;
 }
 
@@ -31,7 +21,7 @@ IoResult Uart16550a::Read(uint64_t offset, std::span<std::byte> data) {
   for (std::byte& byte : data) {
     byte = offset < kRegisterCount
                ? static_cast<std::byte>(ReadRegister(offset))
-               : kNoRegister;
+               : kAbsentByte;
     ++offset;
   }
   Settle();
@@ -73,7 +63,7 @@ uint8_t Uart16550a::ReadRegister(uint64_t offset) {
     case Register::kScr:
       return state_.scr;
   }
-  return static_cast<uint8_t>(kNoRegister);
+  return static_cast<uint8_t>(kAbsentByte);
 }
 
 void Uart16550a::WriteRegister(uint64_t offset, uint8_t value) {
@@ -294,39 +284,20 @@ bool Uart16550a::ReadyToReceive() const {
 //   the FIFO is not empty (and THRE is not set) again until that thread has
 //   found nothing more and goes. Each sink call but the first takes at least
 //   one of them: 1 + kFifoSize calls, and no byte or THRE is left behind.
-// - Interrupt. A thread that has told kMaxInterruptCalls changes goes as soon
-//   as the pin is high. A fall since then, and a rise after that fall, are
-//   told by the next thread in here, which may be waiting for the lock by now:
-//   the pin may be high too long, never low. No scheme can do without
-//   something like this: a change made while the callback runs, by a thread
-//   that neither waits for the callback nor ever comes back, has only the
-//   callback's thread to tell it, and then there can be a change during that
-//   call too.
+// - Interrupt. As InterruptPin::kMaxCalls says.
 // - receive_ready. Each thread runs the one call that it caused.
 void Uart16550a::Settle() {
-  if (!Level()) fell_ = true;
   // The line falls before the transmitter runs and rises after it: an
   // edge-triggered interrupt controller must see both.
-  SettleInterrupt();
+  SettlePin();
   SettleTransmitter();
-  SettleInterrupt();
+  SettlePin();
   SettleReceiver();
 }
 
-void Uart16550a::SettleInterrupt() {
-  if (interrupting_) return;
-  for (int calls = 0; level_ ? fell_ : Level(); ++calls) {
-    if (level_ && calls >= kMaxInterruptCalls) return;
-    level_ = !level_;
-    fell_ = false;
-    if (callbacks_.interrupt == nullptr) continue;
-    const bool level = level_;
-    interrupting_ = true;
-    mutex_.Unlock();
-    callbacks_.interrupt(level);
-    mutex_.Lock();
-    interrupting_ = false;
-  }
+void Uart16550a::SettlePin() {
+  pin_.Drive(Level());
+  pin_.Settle(mutex_);
 }
 
 void Uart16550a::SettleTransmitter() {

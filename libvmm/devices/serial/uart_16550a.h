@@ -10,6 +10,7 @@
 #include "absl/functional/any_invocable.h"
 #include "absl/status/status.h"
 #include "libvmm/base/mutex.h"
+#include "libvmm/devices/interrupt_pin.h"
 #include "libvmm/devices/io_device.h"
 #include "libvmm/devices/serial/uart_16550a_registers.h"
 #include "libvmm/devices/serial/uart_16550a_state.h"
@@ -52,8 +53,8 @@ class Uart16550a final : public IoDevice {
   struct Options {
     // The INTR pin: called with the new level, only when it changes; low at
     // first. The datasheet's pin, not gated by MCR.OUT2 as some PC boards do.
-    // When it falls and rises again while the callback runs, both follow. Only
-    // a guest that changes it during hundreds of calls in a row, each time
+    // What it did and took back while the callback runs follows as a pulse.
+    // Only a guest that changes it during hundreds of calls in a row, each time
     // before the callback returns, can have it stay high until the next call
     // to this object, which then tells the fall and any rise since.
     absl::AnyInvocable<void(bool level)> interrupt = nullptr;
@@ -136,24 +137,20 @@ class Uart16550a final : public IoDevice {
   // the lock up meanwhile. Settle follows every change of state_, before the
   // lock is given up.
   void Settle() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
-  void SettleInterrupt() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  void SettlePin() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   void SettleTransmitter() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   void SettleReceiver() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   void Transmit(std::span<const uint8_t> bytes)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
 
-  // interrupt and sink belong to the thread that set their flag below.
+  // sink belongs to the thread that set transmitting_.
   Options callbacks_;
 
   mutable Mutex mutex_;
   Uart16550aState state_ ABSL_GUARDED_BY(mutex_);
-  // The level that the interrupt callback was told last.
-  bool level_ ABSL_GUARDED_BY(mutex_) = false;
-  // The level was low since level_ became true.
-  bool fell_ ABSL_GUARDED_BY(mutex_) = false;
+  InterruptPin pin_ ABSL_GUARDED_BY(mutex_);
   // Some of a Receive was refused since receive_ready ran.
   bool input_waits_ ABSL_GUARDED_BY(mutex_) = false;
-  bool interrupting_ ABSL_GUARDED_BY(mutex_) = false;
   bool transmitting_ ABSL_GUARDED_BY(mutex_) = false;
   // Of state_.transmit, how many at the front the sink was given. They keep
   // their place until transmitting_ ends.

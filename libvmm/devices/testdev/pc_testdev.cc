@@ -2,8 +2,11 @@
 #include "libvmm/devices/testdev/pc_testdev.h"
 
 #include <algorithm>
+#include <array>
+#include <bit>
 #include <utility>
 
+#include "libvmm/base/little_endian.h"
 #include "libvmm/base/status_macros.h"
 
 namespace libvmm {
@@ -12,13 +15,11 @@ using namespace pc_testdev;  // NOLINT: the device's names.
 
 namespace {
 
-constexpr std::byte kNothing{0xff};
-
 // Bytes of `memory` from `offset` on; all ones behind it.
 void Load(std::span<const uint8_t> memory, uint64_t offset,
           std::span<std::byte> data) {
   for (std::byte& byte : data) {
-    byte = offset < memory.size() ? std::byte{memory[offset]} : kNothing;
+    byte = offset < memory.size() ? std::byte{memory[offset]} : kAbsentByte;
     ++offset;
   }
 }
@@ -33,17 +34,7 @@ void Store(std::span<uint8_t> memory, uint64_t offset,
 
 }  // namespace
 
-PcTestdev::PcTestdev(Options options)
-    : callbacks_(std::move(options)),
-      pins_(MakePins(std::make_index_sequence<kIrqCount>())) {}
-
-template <size_t... kLines>
-std::array<InterruptPin, kIrqCount> PcTestdev::MakePins(
-    std::index_sequence<kLines...>) {
-  return {InterruptPin([this](bool level) {
-    if (callbacks_.irq != nullptr) callbacks_.irq(kLines, level);
-  })...};
-}
+PcTestdev::PcTestdev(Options options) : callbacks_(std::move(options)) {}
 
 IoResult PcTestdev::Scratch::Read(uint64_t offset, std::span<std::byte> data) {
   MutexLock lock(device_.mutex_);
@@ -66,10 +57,7 @@ IoResult PcTestdev::Flush::Read(uint64_t offset, std::span<std::byte> data) {
 IoResult PcTestdev::Flush::Write(uint64_t offset,
                                  std::span<const std::byte> data) {
   if (offset != 0 || data.size() != kFlushSize) return IoResult::kDone;
-  uint32_t address = 0;
-  for (size_t i = 0; i < data.size(); ++i) {
-    address |= static_cast<uint32_t>(data[i]) << (8 * i);
-  }
+  const auto address = static_cast<uint32_t>(LoadLittleEndian(data));
   if (device_.callbacks_.flush != nullptr) {
     device_.callbacks_.flush(address & kPageMask);
   }
@@ -77,7 +65,7 @@ IoResult PcTestdev::Flush::Write(uint64_t offset,
 }
 
 IoResult PcTestdev::Irqs::Read(uint64_t, std::span<std::byte> data) {
-  std::ranges::fill(data, kNothing);
+  std::ranges::fill(data, kAbsentByte);
   return IoResult::kDone;
 }
 
@@ -87,11 +75,17 @@ IoResult PcTestdev::Irqs::Write(uint64_t offset,
   const bool level = std::ranges::any_of(
       data, [](std::byte byte) { return byte != std::byte{0}; });
   const uint32_t bit = uint32_t{1} << offset;
-  MutexLock lock(device_.mutex_);
-  uint32_t& lines = device_.state_.lines;
-  lines = level ? lines | bit : lines & ~bit;
-  device_.pins_[offset].Drive(level);
-  device_.pins_[offset].Settle(device_.mutex_);
+  MutexLock lines_lock(device_.lines_mutex_);
+  uint32_t before = 0;
+  uint32_t after = 0;
+  {
+    MutexLock lock(device_.mutex_);
+    uint32_t& lines = device_.state_.lines;
+    before = lines;
+    after = level ? lines | bit : lines & ~bit;
+    lines = after;
+  }
+  device_.TellLines(before, after);
   return IoResult::kDone;
 }
 
@@ -108,19 +102,25 @@ IoResult PcTestdev::Memory::Write(uint64_t offset,
   return IoResult::kDone;
 }
 
-void PcTestdev::SettleLines() {
-  for (uint16_t line = 0; line < kIrqCount; ++line) {
-    pins_[line].Drive(((state_.lines >> line) & 1) != 0);
+void PcTestdev::TellLines(uint32_t before, uint32_t after) {
+  if (callbacks_.irq == nullptr) return;
+  for (uint32_t left = before ^ after; left != 0; left &= left - 1) {
+    const int line = std::countr_zero(left);
+    callbacks_.irq(static_cast<uint8_t>(line), ((after >> line) & 1) != 0);
   }
-  for (InterruptPin& pin : pins_) pin.Settle(mutex_);
 }
 
 void PcTestdev::Reset() {
-  MutexLock lock(mutex_);
-  state_.scratch.fill(0);
-  state_.lines = 0;
-  std::ranges::fill(state_.memory, uint8_t{0});
-  SettleLines();
+  MutexLock lines_lock(lines_mutex_);
+  uint32_t before = 0;
+  {
+    MutexLock lock(mutex_);
+    before = state_.lines;
+    state_.scratch.fill(0);
+    state_.lines = 0;
+    std::ranges::fill(state_.memory, uint8_t{0});
+  }
+  TellLines(before, 0);
 }
 
 PcTestdevState PcTestdev::Save() const {
@@ -130,9 +130,14 @@ PcTestdevState PcTestdev::Save() const {
 
 absl::Status PcTestdev::Restore(const PcTestdevState& state) {
   LIBVMM_RETURN_IF_ERROR(state.Validate());
-  MutexLock lock(mutex_);
-  state_ = state;
-  SettleLines();
+  MutexLock lines_lock(lines_mutex_);
+  uint32_t before = 0;
+  {
+    MutexLock lock(mutex_);
+    before = state_.lines;
+    state_ = state;
+  }
+  TellLines(before, state.lines);
   return absl::OkStatus();
 }
 

@@ -2,17 +2,14 @@
 #ifndef LIBVMM_DEVICES_TESTDEV_PC_TESTDEV_H_
 #define LIBVMM_DEVICES_TESTDEV_PC_TESTDEV_H_
 
-#include <array>
 #include <cstddef>
 #include <cstdint>
 #include <span>
-#include <utility>
 
 #include "absl/base/thread_annotations.h"
 #include "absl/functional/any_invocable.h"
 #include "absl/status/status.h"
 #include "libvmm/base/mutex.h"
-#include "libvmm/devices/interrupt_pin.h"
 #include "libvmm/devices/io_device.h"
 #include "libvmm/devices/testdev/pc_testdev_registers.h"
 #include "libvmm/devices/testdev/pc_testdev_state.h"
@@ -34,11 +31,14 @@ namespace libvmm {
 // Scratch and memory take accesses of any size and alignment. Flush takes
 // double words at its start only; other writes are dropped, and it reads zero.
 // A wide write to the lines goes to the one at its offset; they cannot be read.
+// When a write to a line ends, the line has the level that it gave or a later
+// one did, also where another vCPU's write had changed the line already: a guest
+// whose CPUs all lower a line and then end their interrupts gets no more of them.
 // What cannot be read, or lies behind, reads all ones.
 //
-// Thread-safety: thread-safe. Callbacks run outside the lock and may call back
-//     into this object; flush may run on several threads at once, irq too but
-//     for any one line.
+// Thread-safety: thread-safe. flush may run on several threads at once and may
+//     call back into this object. irq runs on one thread at a time; it may call
+//     back but for irqs(), Reset and Restore, which wait for it.
 // Ownership: owns the callbacks. Must outlive its IoRegistrations.
 // Errors: only Restore can fail. The guest cannot cause any.
 // Cost: a short lock for each access. 64 KiB of heap.
@@ -110,12 +110,9 @@ class PcTestdev final {
     PcTestdev& device_;
   };
 
-  template <size_t... kLines>
-  std::array<InterruptPin, pc_testdev::kIrqCount> MakePins(
-      std::index_sequence<kLines...>);
-
-  // Drives all pins by state_.lines and tells them; gives the lock up meanwhile.
-  void SettleLines() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  // Tells the lines that changed from `before` to `after`.
+  void TellLines(uint32_t before, uint32_t after)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(lines_mutex_);
 
   Options callbacks_;
   Scratch scratch_{*this};
@@ -123,8 +120,9 @@ class PcTestdev final {
   Irqs irqs_{*this};
   Memory memory_{*this};
 
+  // Held by who changes lines until the irq callback knows of them.
+  Mutex lines_mutex_ ABSL_ACQUIRED_BEFORE(mutex_);
   mutable Mutex mutex_;
-  std::array<InterruptPin, pc_testdev::kIrqCount> pins_ ABSL_GUARDED_BY(mutex_);
   PcTestdevState state_ ABSL_GUARDED_BY(mutex_);
 };
 

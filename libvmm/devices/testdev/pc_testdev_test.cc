@@ -2,9 +2,11 @@
 #include "libvmm/devices/testdev/pc_testdev.h"
 
 #include <array>
+#include <atomic>
 #include <cstddef>
 #include <cstdint>
 #include <span>
+#include <thread>
 #include <utility>
 #include <vector>
 
@@ -117,6 +119,32 @@ TEST(PcTestdevTest, WideWritesGoToOneLine) {
   Bench::Store(irqs, ~uint64_t{0}, 1, 1);
   EXPECT_EQ(bench.lines.size(), 2u);
   EXPECT_EQ(Bench::Load(irqs, 5, 4), 0xffffffffu);
+}
+
+// Whoever writes to a line finds it as written, though another thread's write
+// of the same was first and is still being told.
+TEST(PcTestdevTest, AWriteEndsWhenItsLineIsTold) {
+  constexpr int kPatience = 1000;
+  std::atomic<bool> high = false;
+  std::atomic<bool> telling = false;
+  std::atomic<bool> second_returned = false;
+  PcTestdev dev({.irq = [&](uint8_t, bool level) {
+    telling = true;
+    // Time for the second write to overtake this, if it can.
+    for (int i = 0; i < kPatience && !second_returned; ++i) {
+      std::this_thread::yield();
+    }
+    high = level;
+  }});
+  Bench::Store(dev.irqs(), 14, 1, 1);
+  ASSERT_TRUE(high);
+  telling = false;
+  std::thread first([&] { Bench::Store(dev.irqs(), 14, 0, 1); });
+  while (!telling) std::this_thread::yield();
+  Bench::Store(dev.irqs(), 14, 0, 1);
+  EXPECT_FALSE(high);
+  second_returned = true;
+  first.join();
 }
 
 TEST(PcTestdevTest, FlushTakesDoubleWords) {

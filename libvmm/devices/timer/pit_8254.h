@@ -13,7 +13,7 @@
 #include "absl/time/time.h"
 #include "libvmm/base/clock.h"
 #include "libvmm/base/mutex.h"
-#include "libvmm/devices/interrupt/output_pin.h"
+#include "libvmm/devices/interrupt_pin.h"
 #include "libvmm/devices/io_device.h"
 #include "libvmm/devices/timed_device.h"
 #include "libvmm/devices/timer/pit_8254_counter.h"
@@ -45,7 +45,7 @@ namespace libvmm {
 // in the end, and so are those closer than min_interrupt_period.
 //
 // Thread-safety: thread-safe. Callbacks run outside the lock and may call back.
-//     `interrupt` runs on one thread at a time and in order (OutputPin).
+//     `interrupt` runs on one thread at a time and in order (InterruptPin).
 // Ownership: owns the callbacks; refers to the clock, which must outlive it.
 //     Must outlive its IoRegistration, and every call.
 // Errors: only Restore can fail. The guest cannot cause any.
@@ -109,7 +109,7 @@ class Pit8254 final : public IoDevice, public TimedDevice {
   absl::AnyInvocable<void()> deadline_moved_;
 
   mutable Mutex mutex_;
-  OutputPin interrupt_ ABSL_GUARDED_BY(mutex_);
+  InterruptPin interrupt_ ABSL_GUARDED_BY(mutex_);
   Counters counters_ ABSL_GUARDED_BY(mutex_);
   // As in Pit8254State.
   bool interrupt_due_ ABSL_GUARDED_BY(mutex_) = false;

@@ -17,9 +17,9 @@ BUSYBOX = "busybox-static"
 # For KVM, and for the channel that results come through.
 MODULES = ("kvm-amd", "virtio_pci", "virtio_console")
 # What a guest inside the machine may be given, see guest.py.
-GUEST_MODULES = ("button", "virtio_balloon", "virtio_blk", "virtio_console",
-                 "virtio_mmio", "virtio_net", "virtio_pci", "virtio_rng",
-                 "vmw_vsock_virtio_transport")
+GUEST_MODULES = ("button", "pvpanic-mmio", "virtio_balloon", "virtio_blk",
+                 "virtio_console", "virtio_mmio", "virtio_net", "virtio_pci",
+                 "virtio-rng", "vmw_vsock_virtio_transport")
 
 
 class Unavailable(Exception):
@@ -112,10 +112,25 @@ def _fetch(target):
             _load_order(work, MODULES)))
         _write_modules(os.path.join(made, "guest_modules"),
                        _load_order(work, GUEST_MODULES))
-        with open(os.path.join(made, "packages"), "w") as file:
-            file.write("\n".join(archives) + "\n")
-        shutil.rmtree(target, ignore_errors=True)
+        for name, lines in (("packages", archives),
+                            ("guest_module_names", GUEST_MODULES)):
+            with open(os.path.join(made, name), "w") as file:
+                file.write("\n".join(lines) + "\n")
+        # The old one goes with `work`.
+        if os.path.exists(target):
+            os.rename(target, os.path.join(work, "old"))
         os.rename(made, target)
+
+
+def _has(folder, modules):
+    """Whether all was fetched, and that when `modules` were among the guests'."""
+    def lines(name):
+        try:
+            with open(os.path.join(folder, name)) as file:
+                return file.read().split()
+        except FileNotFoundError:
+            return []
+    return bool(lines("packages")) and set(modules) <= set(lines("guest_module_names"))
 
 
 def get(say, refresh=False, modules=()):
@@ -126,10 +141,7 @@ def get(say, refresh=False, modules=()):
         raise Unavailable(f"no module for guests: {', '.join(sorted(unknown))}; "
                           f"there are {', '.join(GUEST_MODULES)}")
     folder = os.path.join(cache_folder(), "packages")
-    # Older caches have no modules for guests.
-    wanted = ["packages"] + (["guest_modules"] if modules else [])
-    if not refresh and all(os.path.exists(os.path.join(folder, name))
-                           for name in wanted):
+    if not refresh and _has(folder, modules):
         return folder
     say(f"fetching {KERNEL} and {BUSYBOX} into {folder}")
     os.makedirs(cache_folder(), exist_ok=True)
