@@ -7,10 +7,11 @@
 namespace vmm {
 
 // The terminal behind standard input in raw mode, so that each key goes to the
-// guest, Ctrl-C too. It is put back however the process ends: by the destructor,
-// and in the handlers of the signals that kill a program by a fault, SIGABRT and
-// SIGQUIT among them. SIGHUP, SIGINT and SIGTERM are the program's to take and
-// end orderly for. SIGKILL alone leaves it raw; `reset` helps then.
+// guest, Ctrl-C too. It is put back however the process ends: by the
+// destructor, and in the handlers of the signals that kill a program by a
+// fault, SIGABRT and SIGQUIT among them. SIGHUP, SIGINT and SIGTERM are the
+// program's to take and end orderly for. SIGKILL alone leaves it raw; `reset`
+// helps then.
 //
 // One at a time in a process: signal handlers have no other place to find the
 // settings than a global variable. Does nothing when standard input is no
