@@ -238,6 +238,10 @@ TEST(OptionsTest, OptionsBehindAConfigChangeIt) {
   EXPECT_EQ(boot.initrd, "i");
   EXPECT_EQ(boot.command_line, "b");
 
+  ASSERT_OK_AND_ASSIGN(const Options replaced, Parse({"--elf", "e", "--append",
+                                                      "c", "--config", path}));
+  EXPECT_EQ(std::get<PcLinuxBoot>(replaced.config.boot).command_line, "a");
+
   ASSERT_OK_AND_ASSIGN(const Options other,
                        Parse({"--config", path, "--elf", "e"}));
   EXPECT_EQ(std::get<PcElfBoot>(other.config.boot).image, "e");
