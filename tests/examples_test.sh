@@ -67,4 +67,31 @@ expect loops_guest 0 "Stopped: power-off" "$program" --guest "$examples/loops/gu
 expect loops_no_guest 126 "$work/absent" "$program" --guest "$work/absent"
 expect loops_bad_guest 126 "boot.elf.image" "$program" --guest "$work/short.elf"
 expect loops_bad_flag 2 "see --help" "$program" --nonsense
+
+vmm=$examples/vmm/vmm
+guest=$examples/vmm/guest/guest.elf
+# type_keys NAME CODE TEXT KEYS COMMAND...: as expect, with KEYS typed.
+type_keys() {
+  local name=$1 code=$2 text=$3 keys=$4
+  shift 4
+  expect "$name" "$code" "$text" bash -c 'printf %s "$0" | "$@"' "$keys" "$@"
+}
+expect vmm_help 0 "usage: vmm" "$vmm" --help
+expect vmm_no_option 2 "nothing to boot" "$vmm"
+expect vmm_bad_flag 2 "what is --nonsense? See --help" "$vmm" --nonsense
+expect vmm_bad_memory 2 "--memory takes MiB" "$vmm" --memory x
+expect vmm_no_file 126 "boot.linux.kernel: open($work/absent)" "$vmm" \
+  --kernel "$work/absent"
+expect vmm_no_config 126 "--config: open($work/absent)" "$vmm" --config "$work/absent"
+expect vmm_bad_elf 126 "boot.elf.image" "$vmm" --elf "$work/short.elf"
+type_keys vmm_guest 0 "power-off (ACPI PM1a)" q "$vmm" --elf "$guest" --memory 16
+type_keys vmm_stats 15 "KVM_EXIT_IO write 0xf4" e "$vmm" --elf "$guest" --memory 16 \
+  --exit-port --stats
+type_keys vmm_quit 130 "reading the program" $'\x01x' "$vmm" --elf "$guest" --memory 16
+
+boot_debian=$(dirname "$(readlink -f WORKSPACE)")/examples/boot_debian
+expect boot_debian_help 0 "[-- VMM OPTIONS]" "$boot_debian" --help
+expect boot_debian_bad_flag 2 "what is --smp? VMM OPTIONS stand behind --" \
+  "$boot_debian" --smp 2
+expect boot_debian_no_value 2 "--append needs a value" "$boot_debian" --lab --append
 exit $(( failures != 0 ))

@@ -70,6 +70,6 @@ bazel_bin() { bazel info "$@" bazel-bin 2>/dev/null; }
 
 if [[ ${1:-} == --help || ${1:-} == -h ]]; then
   # The comment block at the top of the script.
-  sed -n '2,${/^#/!q;s/^# \{0,1\}//p}' "tools/$(basename "$0")"
+  sed -n '2,${/^#/!q;s/^# \{0,1\}//p}' "$(caller_path "${BASH_SOURCE[1]}")"
   exit 0
 fi

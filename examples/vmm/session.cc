@@ -14,9 +14,11 @@
 #include <utility>
 #include <vector>
 
+#include "absl/strings/str_cat.h"
 #include "absl/time/time.h"
 #include "examples/vmm/progress.h"
 #include "examples/vmm/start_pages.h"
+#include "examples/vmm/terminal.h"
 #include "libvmm/base/clock.h"
 #include "libvmm/base/errno_status.h"
 #include "libvmm/base/status_macros.h"
@@ -48,7 +50,7 @@ int PollTimeout(absl::Duration deadline, const Clock& clock) {
 }
 
 void PrintProgress(absl::string_view step, const PcConfig& config) {
-  std::fprintf(stderr, "vmm: %s\n", ProgressLine(step, config).c_str());
+  Say(absl::StrCat("vmm: ", ProgressLine(step, config), "\n"));
 }
 
 }  // namespace
@@ -97,7 +99,7 @@ absl::StatusOr<std::unique_ptr<Pc>> Session::CreateMachine() {
 absl::StatusOr<PcStop> Session::Boot() {
   LIBVMM_ASSIGN_OR_RETURN(const std::unique_ptr<Pc> pc, CreateMachine());
   if (is_terminal_ && !options_.quiet) {
-    std::fprintf(stderr, "vmm: running; Ctrl-A X ends it\n");
+    Say("vmm: running; Ctrl-A X ends it\n");
   }
   if (options_.stats || is_terminal_) counts_.Observe(*pc);
   input_.Connect(pc->serial(0));
@@ -212,8 +214,6 @@ void Session::ReadSignal() {
   }
 }
 
-void Session::PrintStats() const {
-  std::fprintf(stderr, "\n%s", counts_.Table().c_str());
-}
+void Session::PrintStats() const { Say(absl::StrCat("\n", counts_.Table())); }
 
 }  // namespace vmm

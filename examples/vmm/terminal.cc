@@ -7,6 +7,10 @@
 
 #include <array>
 #include <cerrno>
+#include <cstdio>
+#include <string>
+
+#include "absl/strings/str_replace.h"
 
 namespace vmm {
 
@@ -48,8 +52,6 @@ RawTerminal::RawTerminal() {
   }
   termios raw = saved;
   cfmakeraw(&raw);
-  // Output still turns \n into \r\n, for what this program prints itself.
-  raw.c_oflag |= OPOST;
   is_raw = 1;
   tcsetattr(STDIN_FILENO, TCSADRAIN, &raw);
 }
@@ -60,6 +62,14 @@ RawTerminal::~RawTerminal() {
   for (size_t i = 0; i < kFaults.size(); ++i) {
     sigaction(kFaults[i], &old_actions[i], nullptr);
   }
+}
+
+void Say(absl::string_view text) {
+  std::string bytes(text);
+  if (is_raw != 0 && isatty(STDERR_FILENO) != 0) {
+    bytes = absl::StrReplaceAll(bytes, {{"\n", "\r\n"}});
+  }
+  std::fputs(bytes.c_str(), stderr);
 }
 
 }  // namespace vmm

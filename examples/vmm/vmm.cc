@@ -3,10 +3,10 @@
 // machine is a Pc; threads and loop are this program's (session.h).
 #include <cstdio>
 #include <memory>
-#include <string>
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
+#include "absl/strings/str_cat.h"
 #include "examples/vmm/exit_code.h"
 #include "examples/vmm/options.h"
 #include "examples/vmm/session.h"
@@ -33,12 +33,11 @@ absl::StatusOr<int> Check(const Kvm& kvm) {
 }
 
 void PrintStop(const PcStop& stop, const Kvm& kvm) {
-  std::fprintf(stderr, "vmm: %s (%s)\n",
-               std::string(PcStopReasonName(stop.reason)).c_str(),
-               std::string(stop.source).c_str());
+  Say(absl::StrCat("vmm: ", PcStopReasonName(stop.reason), " (", stop.source,
+                   ")\n"));
   if (stop.reason != PcStopReason::kFailed) return;
   const absl::StatusOr<bool> runs = RunsKernelMode(kvm);
-  if (runs.ok() && !*runs) std::fprintf(stderr, "vmm: %s\n", kEmulated);
+  if (runs.ok() && !*runs) Say(absl::StrCat("vmm: ", kEmulated, "\n"));
 }
 
 absl::StatusOr<int> Main(const Options& options) {
@@ -62,7 +61,7 @@ absl::StatusOr<int> Main(const Options& options) {
 }
 
 int Complain(const absl::Status& status, int code) {
-  std::fprintf(stderr, "vmm: %s\n", std::string(status.message()).c_str());
+  Say(absl::StrCat("vmm: ", status.message(), "\n"));
   return code;
 }
 

@@ -21,10 +21,8 @@ typedef unsigned long u64;
 
 enum {
   kUart = 0x3f8,     // RBR, THR: receiver, transmitter
-  kUartFcr = 0x3fa,  // FIFO control
   kUartLcr = 0x3fb,  // line control
   kUartLsr = 0x3fd,  // line status
-  kFcrEnableAndClear = 0x07,
   kLcrEightBits = 0x03,
   kLsrDataReady = 0x01,
   kLsrTransmitEmpty = 0x20,
@@ -124,7 +122,7 @@ static void Obey(char key) {
 // The host gives a stack.
 __attribute__((noreturn)) void Start(void) {
   Out8(kUartLcr, kLcrEightBits);
-  Out8(kUartFcr, kFcrEnableAndClear);
+  // No FIFOs: switching them on would lose what was typed before.
   Print("ready\n");
   for (;;) {
     while ((In8(kUartLsr) & kLsrDataReady) == 0) {
