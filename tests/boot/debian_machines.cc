@@ -5,6 +5,7 @@
 #include <gtest/gtest.h>
 
 #include <atomic>
+#include <cstdio>
 #include <cstdlib>
 #include <memory>
 #include <optional>
@@ -55,7 +56,7 @@ class Machine {
     host.serial[0].output = [this](std::span<const std::byte> bytes) {
       console_.append(reinterpret_cast<const char*>(bytes.data()),
                       bytes.size());
-      if (absl::StrContains(console_, "libvmm: reported\n")) reported_ = true;
+      if (absl::StrContains(console_, "libvmm: reported")) reported_ = true;
     };
     absl::StatusOr<std::unique_ptr<Pc>> pc =
         Pc::Create(kvm, config, std::move(host));
@@ -145,6 +146,8 @@ TEST_F(DebianMachines, TenOnOneLoopLeaveNothing) {
                                      EndOf(i).word, " libvmm.report=uptime")};
     machines[i] = Make(config);
   }
+  std::printf("%zu machines are on\n", kCount);
+  std::fflush(stdout);
   // All have come up; those that end by themselves have.
   ServeUntil([&] {
     for (size_t i = 0; i < kCount; ++i) {
@@ -153,6 +156,8 @@ TEST_F(DebianMachines, TenOnOneLoopLeaveNothing) {
     }
     return true;
   });
+  std::printf("all have come up\n");
+  std::fflush(stdout);
   // The others are stopped, the last one first.
   for (size_t i = kCount; i-- > 0;) {
     if (EndOf(i).word[0] != '\0') continue;

@@ -167,20 +167,24 @@ class Session {
         who < kExercisers ? kPlaces[who].devfn() : (who == 255 ? 0 : who);
     return kEcamBase + (devfn << 12) + offset;
   }
+  // Past the window's end there is nobody.
+  static IoOutcome EcamOutcome(uint64_t at, size_t size) {
+    return at + size <= kEcamBase + PciEcam::Size(1) ? IoOutcome::kDone
+                                                     : IoOutcome::kUnclaimed;
+  }
   void EcamWrite(uint8_t who, uint64_t offset, uint32_t value, size_t size) {
     const std::array<uint32_t, 2> data{value, ~value};
-    FUZZ_CHECK(mmio_cursor_.Write(EcamAt(who, offset),
-                                  std::as_bytes(std::span(data)).first(size)) ==
-               IoOutcome::kDone);
+    const uint64_t at = EcamAt(who, offset);
+    FUZZ_CHECK(
+        mmio_cursor_.Write(at, std::as_bytes(std::span(data)).first(size)) ==
+        EcamOutcome(at, size));
   }
   void EcamRead(uint8_t who, uint64_t offset, size_t size) {
     std::array<std::byte, 8> data{};
     const uint64_t at = EcamAt(who, offset);
     const IoOutcome outcome =
         mmio_cursor_.Read(at, std::span(data).first(size));
-    FUZZ_CHECK(outcome == (at + size <= kEcamBase + PciEcam::Size(1)
-                               ? IoOutcome::kDone
-                               : IoOutcome::kUnclaimed));
+    FUZZ_CHECK(outcome == EcamOutcome(at, size));
     if (outcome == IoOutcome::kDone && at % 4096 + size > 4096) {
       for (size_t i = 0; i < size; ++i) {
         FUZZ_CHECK(data[i] == std::byte{0xff});
