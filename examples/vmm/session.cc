@@ -143,8 +143,9 @@ absl::Status Session::ServeOnce(Pc& pc) {
   const size_t first_source = fds.size();
   absl::Duration deadline = absl::InfiniteDuration();
   for (const EventSource* source : pc.event_sources()) {
-    fds.push_back(
-        {.fd = source->fd(), .events = source->events(), .revents = 0});
+    fds.push_back({.fd = source->events() != 0 ? source->fd() : -1,
+                   .events = source->events(),
+                   .revents = 0});
     deadline = std::min(deadline, source->NextDeadline());
   }
   if (poll(fds.data(), fds.size(), PollTimeout(deadline, clock)) < 0) {

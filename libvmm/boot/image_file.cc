@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include <cerrno>
+#include <cstring>
 #include <string>
 
 #include "absl/status/status.h"
@@ -62,6 +63,14 @@ absl::StatusOr<ImageFile> ImageFile::Open(absl::string_view path,
   if (size == 0) return ImageFile(Mapping());
   LIBVMM_ASSIGN_OR_RETURN(Mapping contents, Mapping::Create({.size = size}));
   LIBVMM_RETURN_IF_ERROR(ReadAll(fd.get(), name, contents.bytes()));
+  return ImageFile(std::move(contents));
+}
+
+absl::StatusOr<ImageFile> ImageFile::Copy(std::span<const std::byte> bytes) {
+  if (bytes.empty()) return ImageFile(Mapping());
+  LIBVMM_ASSIGN_OR_RETURN(Mapping contents,
+                          Mapping::Create({.size = bytes.size()}));
+  std::memcpy(contents.data(), bytes.data(), bytes.size());
   return ImageFile(std::move(contents));
 }
 

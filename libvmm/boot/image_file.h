@@ -32,6 +32,10 @@ class ImageFile {
   static absl::StatusOr<ImageFile> Open(absl::string_view path,
                                         uint64_t max_size = kDefaultMaxSize);
 
+  // A copy of bytes that the program has from elsewhere: an archive, a
+  // descriptor, its own data. kResourceExhausted when there is no memory.
+  static absl::StatusOr<ImageFile> Copy(std::span<const std::byte> bytes);
+
   [[nodiscard]] std::span<const std::byte> bytes() const {
     return contents_.bytes();
   }

@@ -8,6 +8,7 @@
 #include <fstream>
 #include <string>
 #include <utility>
+#include <vector>
 
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
@@ -99,6 +100,17 @@ TEST(ImageFileTest, LargerThanTheLimitIsRefused) {
   EXPECT_THAT(ImageFile::Open(*path),
               StatusIs(absl::StatusCode::kInvalidArgument,
                        HasSubstr("more than the limit of 1073741824")));
+}
+
+TEST(ImageFileTest, CopyIsIndependentOfItsSource) {
+  std::vector<std::byte> source = {std::byte{1}, std::byte{2}};
+  ASSERT_OK_AND_ASSIGN(const ImageFile image, ImageFile::Copy(source));
+  source[0] = std::byte{9};
+  ASSERT_EQ(image.bytes().size(), 2u);
+  EXPECT_EQ(image.bytes()[0], std::byte{1});
+  EXPECT_EQ(image.bytes()[1], std::byte{2});
+  ASSERT_OK_AND_ASSIGN(const ImageFile empty, ImageFile::Copy({}));
+  EXPECT_TRUE(empty.bytes().empty());
 }
 
 }  // namespace

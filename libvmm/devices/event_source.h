@@ -33,9 +33,10 @@ class EventSource {
   // The descriptor to watch.
   [[nodiscard]] virtual int fd() const = 0;
 
-  // POLLIN, POLLOUT or both, as in poll(2): what to watch for now. Zero: only
-  // the deadline counts. POLLERR and POLLHUP are always reported, as poll(2)
-  // does.
+  // POLLIN, POLLOUT or both, as in poll(2): what to watch for now, and with it
+  // POLLERR and POLLHUP, as poll(2) does. Zero: the descriptor is not watched
+  // at all (give poll(2) -1), since a peer that hung up would keep waking the
+  // loop; only the deadline counts.
   [[nodiscard]] virtual short events() const = 0;
 
   // As TimedDevice::NextDeadline, by the clock that the machine was given.

@@ -9,6 +9,7 @@
 #include <optional>
 #include <span>
 
+#include "libvmm/base/little_endian.h"
 #include "libvmm/devices/io_device.h"
 
 namespace libvmm {
@@ -49,10 +50,7 @@ class ExitPort final : public IoDevice {
     if (data.size() != 1 && data.size() != 2 && data.size() != 4) {
       return IoResult::kDone;
     }
-    uint32_t value = 0;
-    for (size_t i = 0; i < data.size(); ++i) {
-      value |= static_cast<uint32_t>(data[i]) << (8 * i);
-    }
+    const auto value = static_cast<uint32_t>(LoadLittleEndian(data));
     uint32_t none = kNone;
     code_.compare_exchange_strong(none, (value << 1) | 1,
                                   std::memory_order_acq_rel);

@@ -20,7 +20,7 @@ namespace libvmm {
 class FloatingBus final : public IoDevice {
  public:
   IoResult Read(uint64_t, std::span<std::byte> data) override {
-    std::ranges::fill(data, std::byte{0xff});
+    std::ranges::fill(data, kAbsentByte);
     return IoResult::kDone;
   }
   IoResult Write(uint64_t, std::span<const std::byte>) override {

@@ -68,7 +68,7 @@ class FunctionDevice final : public IoDevice {
 
 struct ReadAllOnes {
   void operator()(uint64_t, std::span<std::byte> data) const {
-    std::ranges::fill(data, std::byte{0xff});
+    std::ranges::fill(data, kAbsentByte);
   }
 };
 struct DropWrite {

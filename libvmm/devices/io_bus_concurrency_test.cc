@@ -6,6 +6,7 @@
 #include <atomic>
 #include <cstddef>
 #include <cstdint>
+#include <latch>
 #include <memory>
 #include <optional>
 #include <random>
@@ -84,6 +85,8 @@ TEST_P(IoBusConcurrencyTest, NoAccessReachesADestroyedDevice) {
   std::atomic<uint64_t> hits{0};
   std::atomic<uint64_t> misses{0};
   std::atomic<uint64_t> wrong{0};
+  // The writers may be done before a reader is scheduled at all.
+  std::latch reading(kReaders);
 
   std::vector<std::thread> readers;
   for (int r = 0; r < kReaders; ++r) {
@@ -107,9 +110,11 @@ TEST_P(IoBusConcurrencyTest, NoAccessReachesADestroyedDevice) {
           default:
             wrong.fetch_add(1);
         }
+        if (i == 0) reading.count_down();
       }
     });
   }
+  reading.wait();
   std::vector<std::thread> writers;
   for (int w = 0; w < kWriters; ++w) {
     writers.emplace_back([&, w] {

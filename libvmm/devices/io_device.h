@@ -8,6 +8,10 @@
 
 namespace libvmm {
 
+// What a guest reads where a device has no register, unless its datasheet says
+// otherwise, and where there is no device: nothing pulls the data lines low.
+inline constexpr std::byte kAbsentByte{0xff};
+
 // What a device answers to one access. Hardware always answers, so there is no
 // error among them: a bad access is whatever the datasheet makes of it.
 enum class IoResult : uint8_t {

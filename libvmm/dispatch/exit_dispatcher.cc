@@ -6,6 +6,7 @@
 #include "absl/strings/str_cat.h"
 #include "libvmm/base/check.h"
 #include "libvmm/base/hot.h"
+#include "libvmm/devices/io_device.h"
 
 namespace libvmm {
 namespace {
@@ -15,7 +16,7 @@ LIBVMM_HOT IoOutcome Access(IoCursor& cursor, uint64_t address, bool is_write,
   if (is_write) return cursor.Write(address, data);
   const IoOutcome outcome = cursor.Read(address, data);
   if (outcome == IoOutcome::kUnclaimed) {
-    std::ranges::fill(data, std::byte{0xff});
+    std::ranges::fill(data, kAbsentByte);
   }
   return outcome;
 }
@@ -73,7 +74,7 @@ ExitDispatcher::DispatchPorts(uint16_t port, bool is_write, size_t size,
         break;
       case IoOutcome::kUnclaimed:
         // Of a string, the rest: as on an empty bus. A stop before it counts.
-        if (!is_write) std::ranges::fill(data, std::byte{0xff});
+        if (!is_write) std::ranges::fill(data, kAbsentByte);
         return stop ? DispatchResult::kStop : DispatchResult::kUnclaimed;
       case IoOutcome::kDeferred:
         element_size_ = size;

@@ -49,10 +49,12 @@ LIBVMM_GUEST_CODE(kReports, 16, R"(
 1: mov $1, %al
   out %al, %dx
   jmp 1b
-2: mov $0x40, %al
+2: push %ax
+  mov $0x40, %al
   out %al, %dx
   mov $0xfee000b0, %edi
   movl $0, %es:(%edi)
+  pop %ax
   iretw
 )");
 

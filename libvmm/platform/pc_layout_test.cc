@@ -26,6 +26,24 @@ TEST(PcLayoutTest, WhatIsAbove3GiBMovesBehind4GiB) {
   EXPECT_EQ(layout.pci_window_64.start, Gpa(5 * kGiB));
 }
 
+TEST(PcLayoutTest, The64BitWindowEndsWhereAddressesDo) {
+  const auto window = [](uint64_t ram, unsigned address_bits) {
+    return PcLayout::ForRam(ram, address_bits).pci_window_64;
+  };
+  EXPECT_EQ(window(512 * kMiB, 52), (GpaRange{Gpa(4 * kGiB), 64 * kGiB}));
+  EXPECT_EQ(window(512 * kMiB, 37), (GpaRange{Gpa(4 * kGiB), 64 * kGiB}));
+  EXPECT_EQ(window(512 * kMiB, 36), (GpaRange{Gpa(4 * kGiB), 60 * kGiB}));
+  EXPECT_EQ(window(512 * kMiB, 32).size, 0u);
+  // RAM to the last byte.
+  EXPECT_EQ(window(63 * kGiB, 36).size, 0u);
+}
+
+TEST(PcLayoutTest, RamEndsInItsLastPiece) {
+  EXPECT_EQ(PcLayout::ForRam(512 * kMiB).ram_end(), Gpa(512 * kMiB));
+  EXPECT_EQ(PcLayout::ForRam(3 * kGiB).ram_end(), Gpa(3 * kGiB));
+  EXPECT_EQ(PcLayout::ForRam(4 * kGiB).ram_end(), Gpa(5 * kGiB));
+}
+
 TEST(PcLayoutTest, NothingOverlaps) {
   for (const uint64_t size :
        {kMiB, 512 * kMiB, 3 * kGiB, 16 * kGiB, uint64_t{1} << 44}) {

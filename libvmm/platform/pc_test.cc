@@ -16,7 +16,6 @@
 #include "libvmm/boot/real_mode.h"
 #include "libvmm/kvm/abi.h"
 #include "libvmm/kvm/cpuid.h"
-#include "libvmm/kvm/features.h"
 #include "libvmm/kvm/kvm.h"
 #include "libvmm/kvm/vcpu_cpuid.h"
 #include "libvmm/kvm/vcpu_state.h"
@@ -477,8 +476,6 @@ struct Failure {
 
 TEST_F(PcTest, WhatCannotBeMadeNamesTheFieldAndLeavesNothing) {
   KeepHeapInBrk();
-  const auto most_vcpus =
-      static_cast<uint32_t>(kvm_->features().value(Feature::kVcpuCountMax));
   const std::string absent = ::testing::TempDir() + "/absent";
   for (const Failure& failure : {
            Failure{"no RAM",
@@ -515,10 +512,6 @@ TEST_F(PcTest, WhatCannotBeMadeNamesTheFieldAndLeavesNothing) {
                    .memory = {.size_mib = 16 << 20}},
                    absl::StatusCode::kInvalidArgument,
                    "memory.size_mib is 16777216, more than the processor's 40"},
-           Failure{"more vCPUs than KVM has",
-                   {.topology = {.sockets = most_vcpus + 1}},
-                   absl::StatusCode::kInvalidArgument,
-                   "topology: the number of vCPUs is "},
        }) {
     // What is made once for the process.
     EXPECT_THAT(Pc::Create(*kvm_, failure.config, PcHost()),

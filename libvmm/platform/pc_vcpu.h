@@ -29,7 +29,7 @@ enum class PcRunResult : uint8_t {
   kStopped,
   // PcVcpu::Kick was called.
   kKicked,
-  // A signal that was no kick.
+  // A signal that was no kick, or that of a kick which had ended a Run already.
   kInterrupted,
   // The VcpuThread's Deadline.
   kDeadline,

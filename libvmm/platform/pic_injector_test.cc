@@ -51,16 +51,20 @@ LIBVMM_GUEST_CODE(kReports, 16, R"(
 1: mov $1, %al
   out %al, %dx
   jmp 1b
-2: mov $0x20, %al
+2: push %ax
+  mov $0x20, %al
   jmp 5f
-3: mov $0x21, %al
+3: push %ax
+  mov $0x21, %al
   jmp 5f
-4: mov $0x20, %al
+4: push %ax
+  mov $0x20, %al
   out %al, $0xa0
   mov $0x2f, %al
 5: out %al, %dx
   mov $0x20, %al
   out %al, $0x20
+  pop %ax
   iretw
 )");
 

@@ -29,8 +29,9 @@ void Serve(Pc& pc, const vmm::VcpuThreads& threads, const EventFd& done,
         {.fd = done.fd(), .events = POLLIN, .revents = 0}};
     absl::Duration deadline = end;
     for (const EventSource* source : pc.event_sources()) {
-      fds.push_back(
-          {.fd = source->fd(), .events = source->events(), .revents = 0});
+      fds.push_back({.fd = source->events() != 0 ? source->fd() : -1,
+                     .events = source->events(),
+                     .revents = 0});
       deadline = std::min(deadline, source->NextDeadline());
     }
     const absl::Duration left =

@@ -3,18 +3,13 @@
 
 #include "libvmm/base/address.h"
 #include "libvmm/base/check.h"
+#include "libvmm/base/little_endian.h"
 
 namespace libvmm {
-namespace {
-
-std::byte ByteOf(uint64_t value, size_t index) {
-  return static_cast<std::byte>(value >> (8 * index));
-}
-
-}  // namespace
 
 TableBytes& TableBytes::Integer(uint64_t value, size_t size) {
-  for (size_t i = 0; i < size; ++i) bytes_.push_back(ByteOf(value, i));
+  bytes_.resize(bytes_.size() + size);
+  StoreLittleEndian(std::span(bytes_).last(size), value);
   return *this;
 }
 
@@ -46,7 +41,7 @@ TableBytes& TableBytes::AlignTo(size_t alignment) {
 
 void TableBytes::Patch(size_t offset, uint64_t value, size_t size) {
   LIBVMM_CHECK(RangeFits(bytes_.size(), offset, size));
-  for (size_t i = 0; i < size; ++i) bytes_[offset + i] = ByteOf(value, i);
+  StoreLittleEndian(std::span(bytes_).subspan(offset, size), value);
 }
 
 uint8_t ChecksumOf(std::span<const std::byte> bytes) {

@@ -10,6 +10,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/string_view.h"
+#include "libvmm/base/little_endian.h"
 
 namespace libvmm {
 
@@ -17,7 +18,6 @@ using namespace fw_cfg;  // NOLINT: the specification's names.
 
 namespace {
 
-constexpr std::byte kNoRegister{0xff};
 constexpr unsigned kByteBits = 8;
 constexpr unsigned kDwordBits = 32;
 constexpr absl::string_view kSignature = "QEMU";
@@ -55,9 +55,7 @@ std::vector<std::byte> SignatureBytes() {
 std::vector<std::byte> IdBytes(bool dma) {
   const uint32_t id = kIdTraditional | (dma ? kIdDma : 0);
   std::vector<std::byte> bytes(sizeof(id));
-  for (size_t i = 0; i < bytes.size(); ++i) {
-    bytes[i] = static_cast<std::byte>(id >> (kByteBits * i));
-  }
+  StoreLittleEndian(bytes, id);
   return bytes;
 }
 
@@ -140,9 +138,7 @@ IoResult FwCfg::Read(uint64_t offset, std::span<std::byte> data) {
 IoResult FwCfg::Write(uint64_t offset, std::span<const std::byte> data) {
   if (offset == kSelectorOffset && data.size() == sizeof(uint16_t)) {
     MutexLock lock(mutex_);
-    state_.selector =
-        static_cast<uint16_t>(static_cast<uint16_t>(data[0]) |
-                              static_cast<uint16_t>(data[1]) << kByteBits);
+    state_.selector = static_cast<uint16_t>(LoadLittleEndian(data));
     state_.offset = 0;
   } else {
     WriteDmaAddress(offset, data);
@@ -161,7 +157,7 @@ void FwCfg::ReadDmaAddress(uint64_t offset, std::span<std::byte> data) const {
         std::span(signature).subspan(offset - kDmaOffset, data.size()),
         data.begin());
   } else {
-    std::ranges::fill(data, kNoRegister);
+    std::ranges::fill(data, kAbsentByte);
   }
 }
 

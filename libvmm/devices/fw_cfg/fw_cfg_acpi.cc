@@ -10,6 +10,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/string_view.h"
 #include "libvmm/base/address.h"
+#include "libvmm/base/little_endian.h"
 #include "libvmm/base/status_macros.h"
 #include "libvmm/devices/fw_cfg/fw_cfg_machine.h"
 #include "libvmm/devices/fw_cfg/table_loader.h"
@@ -45,12 +46,6 @@ bool HasSignature(std::span<const std::byte> bytes,
                     [](char a, std::byte b) {
                       return static_cast<std::byte>(a) == b;
                     });
-}
-
-void PutNumber(std::span<std::byte> to, uint64_t value) {
-  for (size_t i = 0; i < to.size(); ++i) {
-    to[i] = static_cast<std::byte>(value >> (8 * i));
-  }
 }
 
 absl::Status Bad(absl::string_view list, size_t index, absl::string_view what) {
@@ -143,8 +138,8 @@ absl::Status FwCfgAcpi::AddTo(FwCfgItems& items) const {
   for (const Pointer& pointer : pointers) {
     const size_t at = offsets[pointer.source] + pointer.offset;
     std::vector<std::byte>& bytes = pointer.source == 0 ? rsdp : others;
-    PutNumber(std::span(bytes).subspan(at, pointer.size),
-              offsets[pointer.target]);
+    StoreLittleEndian(std::span(bytes).subspan(at, pointer.size),
+                      offsets[pointer.target]);
     loader.AddPointer(file_of(pointer.source),
                       {.offset = static_cast<uint32_t>(at),
                        .size = static_cast<uint8_t>(pointer.size)},

@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "libvmm/base/little_endian.h"
 
 namespace libvmm {
 
@@ -110,9 +111,7 @@ absl::Status FwCfgItems::AddFileItem(absl::string_view name, uint64_t size,
 
 std::vector<std::byte> FwCfgItems::LittleEndian(uint64_t value, size_t size) {
   std::vector<std::byte> bytes(size);
-  for (size_t i = 0; i < size; ++i) {
-    bytes[i] = static_cast<std::byte>(value >> (8 * i));
-  }
+  StoreLittleEndian(bytes, value);
   return bytes;
 }
 

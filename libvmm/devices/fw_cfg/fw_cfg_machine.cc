@@ -6,6 +6,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
+#include "libvmm/base/little_endian.h"
 #include "libvmm/base/status_macros.h"
 #include "libvmm/devices/fw_cfg/fw_cfg_registers.h"
 
@@ -20,9 +21,8 @@ constexpr size_t kE820EntrySize = 20;
 
 void AppendLittleEndian(std::vector<std::byte>& bytes, uint64_t value,
                         size_t size) {
-  for (size_t i = 0; i < size; ++i) {
-    bytes.push_back(static_cast<std::byte>(value >> (8 * i)));
-  }
+  bytes.resize(bytes.size() + size);
+  StoreLittleEndian(std::span(bytes).last(size), value);
 }
 
 std::vector<std::byte> E820Bytes(

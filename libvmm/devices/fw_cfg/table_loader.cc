@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "libvmm/devices/fw_cfg/table_loader.h"
 
+#include "libvmm/base/little_endian.h"
 #include "libvmm/devices/fw_cfg/fw_cfg_registers.h"
 
 namespace libvmm {
@@ -45,9 +46,8 @@ void TableLoader::Name(absl::string_view name) {
 }
 
 void TableLoader::Number(uint64_t value, size_t size) {
-  for (size_t i = 0; i < size; ++i) {
-    bytes_.push_back(static_cast<std::byte>(value >> (8 * i)));
-  }
+  bytes_.resize(bytes_.size() + size);
+  StoreLittleEndian(std::span(bytes_).last(size), value);
 }
 
 void TableLoader::End() {

@@ -9,12 +9,6 @@ namespace libvmm {
 
 using namespace pic_8259a;  // NOLINT: the datasheet's names.
 
-namespace {
-
-constexpr std::byte kNoRegister{0xff};
-
-}  // namespace
-
 Pic8259a::Pic8259a(Options options) : intr_(std::move(options.intr)) {}
 
 IoResult Pic8259a::ChipPorts::Read(uint64_t offset, std::span<std::byte> data) {
@@ -22,7 +16,7 @@ IoResult Pic8259a::ChipPorts::Read(uint64_t offset, std::span<std::byte> data) {
   for (std::byte& byte : data) {
     byte = offset < kRegisterCount
                ? static_cast<std::byte>(pic_.ReadRegister(chip_, offset))
-               : kNoRegister;
+               : kAbsentByte;
     ++offset;
   }
   // A poll acknowledges.
@@ -47,7 +41,7 @@ IoResult Pic8259a::ElcrPorts::Read(uint64_t offset, std::span<std::byte> data) {
   for (std::byte& byte : data) {
     byte = offset < kElcrCount
                ? static_cast<std::byte>(pic_.chips_[offset].state().elcr)
-               : kNoRegister;
+               : kAbsentByte;
     ++offset;
   }
   return IoResult::kDone;

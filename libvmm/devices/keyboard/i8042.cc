@@ -14,8 +14,6 @@ using namespace i8042;  // NOLINT: the manual's names.
 
 namespace {
 
-constexpr std::byte kNoRegister{0xff};
-
 // What the controller puts into the output buffer when a device is silent.
 constexpr uint8_t kTimeoutByte = 0xfe;
 // The bit of a scan code of set 1 by which a key goes up.
@@ -40,7 +38,7 @@ I8042::I8042(Options options)
       aux_pin_(std::move(options.aux_interrupt)) {}
 
 IoResult I8042::DataPort::Read(uint64_t offset, std::span<std::byte> data) {
-  std::ranges::fill(data, kNoRegister);
+  std::ranges::fill(data, kAbsentByte);
   if (offset == 0 && !data.empty()) {
     data[0] = std::byte{controller_.ReadData()};
   }
@@ -54,7 +52,7 @@ IoResult I8042::DataPort::Write(uint64_t offset,
 }
 
 IoResult I8042::CommandPort::Read(uint64_t offset, std::span<std::byte> data) {
-  std::ranges::fill(data, kNoRegister);
+  std::ranges::fill(data, kAbsentByte);
   if (offset == 0 && !data.empty()) {
     data[0] = std::byte{controller_.ReadStatus()};
   }

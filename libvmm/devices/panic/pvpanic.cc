@@ -8,17 +8,11 @@ namespace libvmm {
 
 using namespace pvpanic;  // NOLINT: the specification's names.
 
-namespace {
-
-constexpr std::byte kNoRegister{0xff};
-
-}  // namespace
-
 Pvpanic::Pvpanic(Options options)
     : events_(options.events & kEvents), report_(std::move(options.report)) {}
 
 IoResult Pvpanic::Read(uint64_t offset, std::span<std::byte> data) {
-  std::ranges::fill(data, kNoRegister);
+  std::ranges::fill(data, kAbsentByte);
   if (offset == 0 && !data.empty()) data[0] = std::byte{events_};
   return IoResult::kDone;
 }

@@ -6,6 +6,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "libvmm/base/address.h"
+#include "libvmm/base/little_endian.h"
 #include "libvmm/devices/pci/pci_address.h"
 
 namespace libvmm {
@@ -14,9 +15,7 @@ using namespace pci;  // NOLINT: the specification's names.
 
 namespace {
 
-constexpr std::byte kNoRegister{0xff};
 constexpr size_t kDwordSize = 4;
-constexpr unsigned kByteBits = 8;
 constexpr uint64_t kAddressOffset = static_cast<uint64_t>(ConfigPort::kAddress);
 constexpr uint64_t kDataOffset = static_cast<uint64_t>(ConfigPort::kData);
 // Port 0xcf9.
@@ -60,14 +59,12 @@ IoResult PciConfigPorts::Read(uint64_t offset, std::span<std::byte> data) {
   }
   const uint32_t address = Save();
   if (IsAddress(offset, data.size())) {
-    for (size_t i = 0; i < data.size(); ++i) {
-      data[i] = static_cast<std::byte>(address >> (kByteBits * i));
-    }
+    StoreLittleEndian(data, address);
   } else if (const std::optional<Target> target =
                  TargetOf(address, offset, data.size())) {
     bus_.ReadConfig(target->address, target->offset, data);
   } else {
-    std::ranges::fill(data, kNoRegister);
+    std::ranges::fill(data, kAbsentByte);
   }
   return IoResult::kDone;
 }
@@ -78,10 +75,7 @@ IoResult PciConfigPorts::Write(uint64_t offset,
     return reset_control_->Write(0, data);
   }
   if (IsAddress(offset, data.size())) {
-    uint32_t value = 0;
-    for (size_t i = 0; i < data.size(); ++i) {
-      value |= static_cast<uint32_t>(data[i]) << (kByteBits * i);
-    }
+    const auto value = static_cast<uint32_t>(LoadLittleEndian(data));
     MutexLock lock(mutex_);
     address_ = value & kConfigAddressMask;
   } else if (const std::optional<Target> target =

@@ -6,6 +6,8 @@
 #include "absl/status/status.h"
 #include "absl/strings/str_cat.h"
 #include "libvmm/base/address.h"
+#include "libvmm/base/little_endian.h"
+#include "libvmm/devices/io_device.h"
 #include "libvmm/devices/pci/pci_registers.h"
 
 namespace libvmm {
@@ -14,7 +16,6 @@ using namespace pci;  // NOLINT: the specification's names.
 
 namespace {
 
-constexpr std::byte kNoRegister{0xff};
 constexpr uint16_t kCapabilityAlignment = 4;
 
 uint16_t AlignUp(uint64_t offset) {
@@ -45,7 +46,7 @@ PciConfigSpace::PciConfigSpace(uint64_t size)
 
 void PciConfigSpace::Read(uint64_t offset, std::span<std::byte> data) const {
   for (std::byte& byte : data) {
-    byte = offset < size() ? std::byte{values_[offset]} : kNoRegister;
+    byte = offset < size() ? std::byte{values_[offset]} : kAbsentByte;
     ++offset;
   }
 }
@@ -62,18 +63,13 @@ void PciConfigSpace::Write(uint64_t offset, std::span<const std::byte> data) {
 
 uint64_t PciConfigSpace::Load(std::span<const uint8_t> bytes, uint64_t offset,
                               size_t size) {
-  uint64_t value = 0;
-  for (size_t i = 0; i < size; ++i) {
-    value |= uint64_t{bytes[offset + i]} << (8 * i);
-  }
-  return value;
+  return LoadLittleEndian(std::as_bytes(bytes.subspan(offset, size)));
 }
 
 void PciConfigSpace::Store(std::span<uint8_t> bytes, uint64_t offset,
                            Number number) {
-  for (size_t i = 0; i < number.size; ++i) {
-    bytes[offset + i] = static_cast<uint8_t>(number.value >> (8 * i));
-  }
+  StoreLittleEndian(std::as_writable_bytes(bytes.subspan(offset, number.size)),
+                    number.value);
 }
 
 void PciConfigSpace::PutBody(uint64_t offset, const Body& body) {

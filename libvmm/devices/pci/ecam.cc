@@ -13,8 +13,6 @@ using namespace pci;  // NOLINT: the specification's names.
 
 namespace {
 
-constexpr std::byte kNoRegister{0xff};
-
 // Where an access leads; nothing when that is nowhere.
 struct Target {
   PciAddress address;
@@ -36,7 +34,7 @@ IoResult PciEcam::Read(uint64_t offset, std::span<std::byte> data) {
   if (const std::optional<Target> target = TargetOf(offset, data.size())) {
     bus_.ReadConfig(target->address, target->offset, data);
   } else {
-    std::ranges::fill(data, kNoRegister);
+    std::ranges::fill(data, kAbsentByte);
   }
   return IoResult::kDone;
 }

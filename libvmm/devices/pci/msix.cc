@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "libvmm/base/little_endian.h"
 #include "libvmm/base/status_macros.h"
 #include "libvmm/devices/pci/msix_registers.h"
 
@@ -14,7 +15,6 @@ using namespace msix;  // NOLINT: the specification's names.
 
 namespace {
 
-constexpr std::byte kNoRegister{0xff};
 constexpr unsigned kByteBits = 8;
 constexpr uint64_t kDwordSize = 4;
 constexpr unsigned kDwordBits = 32;
@@ -198,7 +198,7 @@ IoResult Msix::Table::Read(uint64_t offset, std::span<std::byte> data) {
   MutexLock lock(msix_.mutex_);
   for (std::byte& byte : data) {
     byte = offset < msix_.table_size() ? ByteOf(msix_.ReadEntry(offset), offset)
-                                       : kNoRegister;
+                                       : kAbsentByte;
     ++offset;
   }
   return IoResult::kDone;
@@ -212,11 +212,9 @@ IoResult Msix::Table::Write(uint64_t offset, std::span<const std::byte> data) {
   {
     MutexLock lock(msix_.mutex_);
     for (size_t i = 0; i < data.size(); i += kDwordSize) {
-      uint32_t value = 0;
-      for (size_t j = 0; j < kDwordSize; ++j) {
-        value |= static_cast<uint32_t>(data[i + j]) << (kByteBits * j);
-      }
-      msix_.WriteEntry(offset + i, value);
+      msix_.WriteEntry(
+          offset + i,
+          static_cast<uint32_t>(LoadLittleEndian(data.subspan(i, kDwordSize))));
     }
   }
   msix_.Settle(static_cast<uint16_t>(offset / kEntrySize));
@@ -234,7 +232,7 @@ IoResult Msix::Pba::Read(uint64_t offset, std::span<std::byte> data) {
         bits |= static_cast<uint8_t>(1 << i);
       }
     }
-    byte = offset < msix_.pba_size() ? std::byte{bits} : kNoRegister;
+    byte = offset < msix_.pba_size() ? std::byte{bits} : kAbsentByte;
     ++offset;
   }
   return IoResult::kDone;

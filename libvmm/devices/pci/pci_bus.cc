@@ -9,6 +9,7 @@
 #include "absl/strings/string_view.h"
 #include "libvmm/base/address.h"
 #include "libvmm/base/status_macros.h"
+#include "libvmm/devices/io_device.h"
 
 namespace libvmm {
 
@@ -16,7 +17,6 @@ using namespace pci;  // NOLINT: the specification's names.
 
 namespace {
 
-constexpr std::byte kNoRegister{0xff};
 constexpr uint64_t kLastPort = 0xffff;
 constexpr uint64_t kLastAddress = std::numeric_limits<uint64_t>::max();
 
@@ -142,7 +142,7 @@ void PciBus::ReadConfig(PciAddress address, uint64_t offset,
   MutexLock cycle(cycle_mutex_);
   PciFunction* const function = slots_[address.devfn()].function;
   if (function == nullptr) {
-    std::ranges::fill(data, kNoRegister);
+    std::ranges::fill(data, kAbsentByte);
     return;
   }
   function->ReadConfig(offset, data);

@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "libvmm/base/little_endian.h"
 #include "libvmm/base/status_macros.h"
 
 namespace libvmm {
@@ -13,7 +14,6 @@ using namespace acpi_pm;  // NOLINT: the specification's names.
 
 namespace {
 
-constexpr std::byte kNoRegister{0xff};
 constexpr uint64_t kNanosPerSecond = 1'000'000'000;
 
 uint64_t TicksIn(absl::Duration time) {
@@ -65,12 +65,11 @@ void AcpiPm::Advance(absl::Duration monotonic) {
 
 AcpiPm::Image AcpiPm::ReadImage(absl::Duration monotonic) const {
   Image image;
-  image.fill(static_cast<uint8_t>(kNoRegister));
-  const auto set = [&](Register reg, uint32_t value, int size) {
-    for (int i = 0; i < size; ++i) {
-      image[static_cast<size_t>(reg) + i] =
-          static_cast<uint8_t>(value >> (8 * i));
-    }
+  image.fill(static_cast<uint8_t>(kAbsentByte));
+  const auto set = [&](Register reg, uint32_t value, size_t size) {
+    StoreLittleEndian(std::as_writable_bytes(std::span(image).subspan(
+                          static_cast<size_t>(reg), size)),
+                      value);
   };
   set(Register::kPm1Status, state_.pm1_status, sizeof(state_.pm1_status));
   set(Register::kPm1Enable, state_.pm1_enable, sizeof(state_.pm1_enable));
@@ -89,7 +88,7 @@ IoResult AcpiPm::Read(uint64_t offset, std::span<std::byte> data) {
   Advance(now);
   const Image image = ReadImage(now);
   for (std::byte& byte : data) {
-    byte = offset < image.size() ? std::byte{image[offset]} : kNoRegister;
+    byte = offset < image.size() ? std::byte{image[offset]} : kAbsentByte;
     ++offset;
   }
   Settle(Deadline());
@@ -188,7 +187,7 @@ IoResult AcpiPm::SmiPort::Read(uint64_t offset, std::span<std::byte> data) {
   MutexLock lock(pm_.mutex_);
   const std::array image = {pm_.state_.smi_command, pm_.state_.smi_status};
   for (std::byte& byte : data) {
-    byte = offset < image.size() ? std::byte{image[offset]} : kNoRegister;
+    byte = offset < image.size() ? std::byte{image[offset]} : kAbsentByte;
     ++offset;
   }
   return IoResult::kDone;

@@ -12,8 +12,6 @@ using namespace reset_control;  // NOLINT: the datasheet's names.
 
 namespace {
 
-constexpr std::byte kNoRegister{0xff};
-
 ResetControl::Kind KindOf(uint8_t value) {
   if (SystemReset::Get(value) == 0) return ResetControl::Kind::kSoft;
   return FullReset::Get(value) == 0 ? ResetControl::Kind::kHard
@@ -26,7 +24,7 @@ ResetControl::ResetControl(absl::AnyInvocable<void(Kind)> reset)
     : reset_(std::move(reset)) {}
 
 IoResult ResetControl::Read(uint64_t offset, std::span<std::byte> data) {
-  std::ranges::fill(data, kNoRegister);
+  std::ranges::fill(data, kAbsentByte);
   if (offset == 0 && data.size() == 1) data[0] = std::byte{Save()};
   return IoResult::kDone;
 }

@@ -10,18 +10,12 @@ namespace libvmm {
 
 using namespace sleep_control;  // NOLINT: the specification's names.
 
-namespace {
-
-constexpr std::byte kNoRegister{0xff};
-
-}  // namespace
-
 SleepControl::SleepControl(absl::AnyInvocable<void(uint8_t)> sleep)
     : sleep_(std::move(sleep)) {}
 
 IoResult SleepControl::Read(uint64_t offset, std::span<std::byte> data) {
   for (std::byte& byte : data) {
-    byte = kNoRegister;
+    byte = kAbsentByte;
     if (offset == static_cast<uint64_t>(Register::kControl)) {
       byte = std::byte{control_.load(std::memory_order_relaxed)};
     } else if (offset == static_cast<uint64_t>(Register::kStatus)) {

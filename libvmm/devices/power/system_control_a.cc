@@ -10,17 +10,11 @@ namespace libvmm {
 
 using namespace system_control_a;  // NOLINT: the manual's names.
 
-namespace {
-
-constexpr std::byte kNoRegister{0xff};
-
-}  // namespace
-
 SystemControlA::SystemControlA(Options options)
     : callbacks_(std::move(options)) {}
 
 IoResult SystemControlA::Read(uint64_t offset, std::span<std::byte> data) {
-  std::ranges::fill(data, kNoRegister);
+  std::ranges::fill(data, kAbsentByte);
   if (offset == 0 && !data.empty()) data[0] = std::byte{Save()};
   return IoResult::kDone;
 }

@@ -3,6 +3,8 @@
 
 #include <algorithm>
 
+#include "libvmm/base/little_endian.h"
+
 namespace libvmm {
 namespace {
 
@@ -42,9 +44,9 @@ void SetCmosMemorySize(CmosMemorySize size,
   const auto set = [&](ByteRange field, uint64_t value) {
     const uint64_t max = (uint64_t{1} << (8 * field.size)) - 1;
     value = std::min(value, max);
-    for (int i = 0; i < field.size; ++i) {
-      memory[field.address + i] = static_cast<uint8_t>(value >> (8 * i));
-    }
+    StoreLittleEndian(
+        std::as_writable_bytes(memory.subspan(field.address, field.size)),
+        value);
   };
   set(kBase, std::min(size.below_4g, kBaseEnd) / kKib);
   const uint64_t extended = Behind(size.below_4g, kExtendedStart) / kKib;

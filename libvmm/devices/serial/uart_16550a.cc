@@ -11,12 +11,6 @@ namespace libvmm {
 
 using namespace uart_16550a;  // NOLINT: the datasheet's names.
 
-namespace {
-
-constexpr std::byte kNoRegister{0xff};
-
-}  // namespace
-
 Uart16550a::Uart16550a(Options options)
     : callbacks_(std::move(options)), pin_(std::move(callbacks_.interrupt)) {
   state_.modem_inputs = callbacks_.modem_inputs & kMsrInputs;
@@ -27,7 +21,7 @@ IoResult Uart16550a::Read(uint64_t offset, std::span<std::byte> data) {
   for (std::byte& byte : data) {
     byte = offset < kRegisterCount
                ? static_cast<std::byte>(ReadRegister(offset))
-               : kNoRegister;
+               : kAbsentByte;
     ++offset;
   }
   Settle();
@@ -69,7 +63,7 @@ uint8_t Uart16550a::ReadRegister(uint64_t offset) {
     case Register::kScr:
       return state_.scr;
   }
-  return static_cast<uint8_t>(kNoRegister);
+  return static_cast<uint8_t>(kAbsentByte);
 }
 
 void Uart16550a::WriteRegister(uint64_t offset, uint8_t value) {

@@ -6,6 +6,7 @@
 #include <bit>
 #include <utility>
 
+#include "libvmm/base/little_endian.h"
 #include "libvmm/base/status_macros.h"
 
 namespace libvmm {
@@ -14,13 +15,11 @@ using namespace pc_testdev;  // NOLINT: the device's names.
 
 namespace {
 
-constexpr std::byte kNothing{0xff};
-
 // Bytes of `memory` from `offset` on; all ones behind it.
 void Load(std::span<const uint8_t> memory, uint64_t offset,
           std::span<std::byte> data) {
   for (std::byte& byte : data) {
-    byte = offset < memory.size() ? std::byte{memory[offset]} : kNothing;
+    byte = offset < memory.size() ? std::byte{memory[offset]} : kAbsentByte;
     ++offset;
   }
 }
@@ -58,10 +57,7 @@ IoResult PcTestdev::Flush::Read(uint64_t offset, std::span<std::byte> data) {
 IoResult PcTestdev::Flush::Write(uint64_t offset,
                                  std::span<const std::byte> data) {
   if (offset != 0 || data.size() != kFlushSize) return IoResult::kDone;
-  uint32_t address = 0;
-  for (size_t i = 0; i < data.size(); ++i) {
-    address |= static_cast<uint32_t>(data[i]) << (8 * i);
-  }
+  const auto address = static_cast<uint32_t>(LoadLittleEndian(data));
   if (device_.callbacks_.flush != nullptr) {
     device_.callbacks_.flush(address & kPageMask);
   }
@@ -69,7 +65,7 @@ IoResult PcTestdev::Flush::Write(uint64_t offset,
 }
 
 IoResult PcTestdev::Irqs::Read(uint64_t, std::span<std::byte> data) {
-  std::ranges::fill(data, kNothing);
+  std::ranges::fill(data, kAbsentByte);
   return IoResult::kDone;
 }
 

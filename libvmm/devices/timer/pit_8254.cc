@@ -15,7 +15,6 @@ using namespace pit_8254;  // NOLINT: the datasheet's names.
 
 namespace {
 
-constexpr std::byte kNoRegister{0xff};
 constexpr int64_t kNever = std::numeric_limits<int64_t>::max();
 // The counter whose OUT is IRQ 0.
 constexpr size_t kInterrupting = 0;
@@ -50,7 +49,7 @@ IoResult Pit8254::Read(uint64_t offset, std::span<std::byte> data) {
   for (std::byte& byte : data) {
     byte = offset < kCounterCount
                ? static_cast<std::byte>(counters_[offset].ReadByte())
-               : kNoRegister;
+               : kAbsentByte;
     ++offset;
   }
   Settle();

@@ -22,7 +22,7 @@ SystemControlPortB::SystemControlPortB(const Clock& clock, Pit8254& pit)
 }
 
 IoResult SystemControlPortB::Read(uint64_t offset, std::span<std::byte> data) {
-  std::ranges::fill(data, std::byte{0xff});
+  std::ranges::fill(data, kAbsentByte);
   if (offset != 0 || data.empty()) return IoResult::kDone;
   const int64_t refreshes =
       pit_8254::ClocksAt(clock_.Monotonic()) / kRefreshClocks;
