@@ -37,7 +37,8 @@ The machine:
   --no-pci           leave the PCI bus out
   --keyboard         put a keyboard controller in
   --exit-port        put QEMU's isa-debug-exit at port 0xf4
-  --test-device      put the test device of kvm-unit-tests in
+  --test-device      put in what kvm-unit-tests need: their test device, the
+                     exit port and the firmware configuration device
 
 This program:
   --no-reboot        end when the guest resets, instead of booting again

@@ -189,6 +189,8 @@ absl::Status Apply(int flag, absl::string_view value, BootWords& words,
       return absl::OkStatus();
     case kTestDevice:
       config.devices.test_device = true;
+      config.devices.exit_port = true;
+      config.devices.fw_cfg = true;
       return absl::OkStatus();
     case kNoReboot:
       options.reboot = false;
