@@ -2,6 +2,7 @@
 #include "examples/vmm/start_pages.h"
 
 #include <malloc.h>
+#include <pthread.h>
 #include <sys/mman.h>
 #include <unistd.h>
 
@@ -22,6 +23,17 @@ void ReleaseStartPages() {
   // Nothing was ever written to these pages, so all of them can come back from
   // the file. A failure only leaves them where they are.
   (void)madvise(reinterpret_cast<void*>(start), end - start, MADV_DONTNEED);
+}
+
+void LimitThreadStacks() {
+  constexpr size_t kStackSize = size_t{1} << 20;
+  pthread_attr_t attributes;
+  if (pthread_attr_init(&attributes) != 0) return;
+  // A failure only leaves the stacks large.
+  if (pthread_attr_setstacksize(&attributes, kStackSize) == 0) {
+    (void)pthread_setattr_default_np(&attributes);
+  }
+  pthread_attr_destroy(&attributes);
 }
 
 }  // namespace vmm

@@ -13,6 +13,11 @@ namespace vmm {
 // is used again; no reading from the disk while the file is cached.
 void ReleaseStartPages();
 
+// Gives threads that are made from now on a stack of 1 MiB instead of 8: where
+// the system backs every large mapping by huge pages, the few KiB that a vCPU's
+// thread uses would cost it 2 MiB.
+void LimitThreadStacks();
+
 }  // namespace vmm
 
 #endif  // LIBVMM_EXAMPLES_VMM_START_PAGES_H_

@@ -10,6 +10,7 @@
 #include "examples/vmm/exit_code.h"
 #include "examples/vmm/options.h"
 #include "examples/vmm/session.h"
+#include "examples/vmm/start_pages.h"
 #include "examples/vmm/terminal.h"
 #include "libvmm/base/status_macros.h"
 #include "libvmm/kvm/kvm.h"
@@ -45,6 +46,7 @@ absl::StatusOr<int> Main(const Options& options) {
   if (options.check) return Check(kvm);
   LIBVMM_ASSIGN_OR_RETURN(const std::unique_ptr<Session> session,
                           Session::Create(options, kvm));
+  LimitThreadStacks();
   const RawTerminal terminal;
   while (true) {
     const absl::StatusOr<PcStop> stop = session->Boot();
