@@ -26,6 +26,7 @@ QEMU = ("/usr/bin/qemu-system-x86_64 -M {machine} -cpu host -m {{memory}} "
 # Without its RTC a microvm loses seconds to the kernel's search for one.
 MICROVM = "microvm,accel=kvm,rtc=on"
 BASELINES = {
+    "qemu-microvm-default": QEMU.format(machine="microvm,accel=kvm", kernel="{kernel}"),
     "qemu-microvm": QEMU.format(machine=MICROVM, kernel="{kernel}"),
     "qemu-microvm-pvh": QEMU.format(machine=MICROVM, kernel="{vmlinux}"),
     "qemu-q35": QEMU.format(machine="q35,accel=kvm", kernel="{kernel}"),
