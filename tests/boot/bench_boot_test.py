@@ -49,7 +49,7 @@ class BenchBootTest(unittest.TestCase):
     def test_every_baseline_has_only_known_words(self):
         options = bench_boot.parse([])
         self.assertEqual(sorted(options.vmms),
-                         ["qemu-microvm", "qemu-microvm-pvh", "qemu-q35"])
+                         ["qemu-microvm", "qemu-microvm-default", "qemu-microvm-pvh", "qemu-q35"])
 
     def test_vmms_come_from_the_command_line(self):
         options = bench_boot.parse(["--only", "^ours$", "--vmm", "ours=x --a=b"])
