@@ -2,7 +2,6 @@
 #include "libvmm/boot/image_file.h"
 
 #include <fcntl.h>
-#include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -15,6 +14,7 @@
 #include "libvmm/base/errno_status.h"
 #include "libvmm/base/status_macros.h"
 #include "libvmm/base/unique_fd.h"
+#include "libvmm/boot/scratch_memory.h"
 
 namespace libvmm {
 namespace {
@@ -40,18 +40,6 @@ absl::Status ReadAll(int fd, const std::string& path,
   return absl::OkStatus();
 }
 
-// In huge pages where there are some: an image is written once and read once,
-// and faulting small pages in would take most of the time.
-absl::StatusOr<Mapping> MakeRoom(size_t size) {
-  constexpr size_t kHugePageSize = size_t{2} << 20;
-  if (size < kHugePageSize) return Mapping::Create({.size = size});
-  LIBVMM_ASSIGN_OR_RETURN(
-      Mapping room,
-      Mapping::Create({.size = size, .alignment = kHugePageSize}));
-  (void)::madvise(room.data(), room.size(), MADV_HUGEPAGE);
-  return room;
-}
-
 }  // namespace
 
 absl::StatusOr<ImageFile> ImageFile::Open(absl::string_view path,
@@ -74,14 +62,14 @@ absl::StatusOr<ImageFile> ImageFile::Open(absl::string_view path,
         name, " is ", size, " bytes long, more than the limit of ", max_size));
   }
   if (size == 0) return ImageFile(Mapping());
-  LIBVMM_ASSIGN_OR_RETURN(Mapping contents, MakeRoom(size));
+  LIBVMM_ASSIGN_OR_RETURN(Mapping contents, MakeScratchMemory(size));
   LIBVMM_RETURN_IF_ERROR(ReadAll(fd.get(), name, contents.bytes()));
   return ImageFile(std::move(contents));
 }
 
 absl::StatusOr<ImageFile> ImageFile::Copy(std::span<const std::byte> bytes) {
   if (bytes.empty()) return ImageFile(Mapping());
-  LIBVMM_ASSIGN_OR_RETURN(Mapping contents, MakeRoom(bytes.size()));
+  LIBVMM_ASSIGN_OR_RETURN(Mapping contents, MakeScratchMemory(bytes.size()));
   std::memcpy(contents.data(), bytes.data(), bytes.size());
   return ImageFile(std::move(contents));
 }

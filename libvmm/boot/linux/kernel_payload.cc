@@ -3,7 +3,6 @@
 
 #include <elf.h>
 #include <lz4.h>
-#include <sys/mman.h>
 
 #include <algorithm>
 #include <array>
@@ -17,6 +16,7 @@
 #include "absl/strings/string_view.h"
 #include "libvmm/base/address.h"
 #include "libvmm/base/status_macros.h"
+#include "libvmm/boot/scratch_memory.h"
 
 namespace libvmm {
 namespace {
@@ -28,8 +28,6 @@ constexpr uint32_t kLz4LegacyMagic = 0x184c2102;
 constexpr uint64_t kLz4LegacyBlockSize = uint64_t{8} << 20;
 // LZ4 never packs a block into less than about a 255th of its size.
 constexpr uint64_t kLz4MaxRatio = 255;
-
-constexpr uint64_t kHugePageSize = uint64_t{2} << 20;
 
 struct Format {
   absl::string_view name;
@@ -145,12 +143,7 @@ absl::StatusOr<Mapping> UnpackLz4Legacy(std::span<const std::byte> payload,
         absl::StrCat("kernel payload of ", payload.size(),
                      " bytes cannot unpack to the size at its end, ", size));
   }
-  LIBVMM_ASSIGN_OR_RETURN(
-      Mapping unpacked,
-      Mapping::Create({.size = size, .alignment = kHugePageSize}));
-  // Written once, read once: where there are huge pages, most of the time would
-  // go into faulting small ones in. Where there are none, nothing is lost.
-  (void)::madvise(unpacked.data(), unpacked.size(), MADV_HUGEPAGE);
+  LIBVMM_ASSIGN_OR_RETURN(Mapping unpacked, MakeScratchMemory(size));
   LIBVMM_RETURN_IF_ERROR(
       UnpackBlocks(Lz4LegacyBlocks(payload), unpacked.bytes()));
   return unpacked;
