@@ -247,7 +247,7 @@ absl::Status KernelGuest::Start(Vcpu& vcpu, const StartOptions& options) {
   LIBVMM_ASSIGN_OR_RETURN(kvm_sregs* const sregs,
                           vcpu.MutableSpecialRegisters());
   sregs->idt.base = kKernelHalf + kIdt;
-  sregs->idt.limit = 256 * sizeof(Gate) - 1;
+  sregs->idt.limit = 256 * sizeof(InterruptGate) - 1;
   LIBVMM_ASSIGN_OR_RETURN(kvm_regs* const regs, vcpu.MutableRegisters());
   if (options.interrupts) regs->rflags |= RflagsInterrupt::Of(1);
   if (!irqchip_) return absl::OkStatus();
