@@ -23,7 +23,7 @@ GLOBAL(kernel_code)
 
 // One entry of 16 bytes per exception: pushes an error code where the CPU did not,
 // and the vector. The stack then holds, from its top down: SS, RSP, RFLAGS, CS,
-// RIP, error code, vector. The host reads them there.
+// RIP, error code, vector, CR2. The host reads them there.
   .set vector, 0
   .rept 32
     .balign 16
@@ -39,9 +39,12 @@ GLOBAL(kernel_code)
 
   .balign 16
 trap:
+  push %rax
+  mov %cr2, %rax
+  xchg %rax, (%rsp)
   out %al, $TRAP_PORT
 GLOBAL(trap_resume)
-  add $16, %rsp
+  add $24, %rsp
   iretq
 
 // Where SYSCALL arrives when it enters ring 0. No stack, no memory: the host has

@@ -57,6 +57,7 @@ void SetRing(Ring ring, kvm_sregs& sregs);
 // What an exception has left on RuntimeLayout::kTrapStack, lowest address
 // first; RSP points at it.
 struct TrapFrame {
+  uint64_t cr2;
   uint64_t vector;
   uint64_t error_code;
   uint64_t rip;
