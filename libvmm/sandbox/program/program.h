@@ -14,6 +14,9 @@
 #include "absl/strings/string_view.h"
 #include "libvmm/base/address.h"
 #include "libvmm/boot/image_file.h"
+#include "libvmm/sandbox/program/relocation.h"
+#include "libvmm/sandbox/program/segment.h"
+#include "libvmm/sandbox/program/symbol_table.h"
 
 namespace libvmm::sandbox {
 
@@ -34,41 +37,6 @@ struct ProgramOptions {
   // Who relocates a position-independent program, where the file's own answer
   // (Program::relocates_itself) is not to be believed.
   std::optional<bool> relocates_itself{};
-};
-
-// The pages of one PT_LOAD program header. `contents` go to `contents_gva`; all
-// other bytes of the pages are zero.
-struct ProgramSegment {
-  Gva gva{};          // multiple of 4 KiB
-  uint64_t size = 0;  // multiple of 4 KiB, not zero
-  bool readable = false;
-  bool writable = false;
-  bool executable = false;
-  Gva contents_gva{};
-  std::span<const std::byte> contents{};
-};
-
-// Eight bytes to be stored at `gva` before the program runs: `value`, plus the
-// bias if `relative`. What stood there does not matter.
-struct ProgramRelocation {
-  Gva gva{};
-  uint64_t value = 0;
-  bool relative = false;
-};
-
-enum class SymbolKind : uint8_t {
-  kFunction,          // STT_FUNC
-  kObject,            // STT_OBJECT
-  kUntyped,           // STT_NOTYPE, as of labels in assembly
-  kIndirectFunction,  // STT_GNU_IFUNC: code that returns the function
-};
-
-struct ProgramSymbol {
-  absl::string_view name;
-  Gva gva{};
-  uint64_t size = 0;  // zero when the file does not say
-  SymbolKind kind = SymbolKind::kUntyped;
-  bool local = false;  // STB_LOCAL: of one source file
 };
 
 // Code for x86-64 as a sandbox loads it: an ELF file that was found sound.
@@ -189,9 +157,7 @@ class Program {
   // PT_GNU_STACK wants it; only with ProgramOptions::allow_writable_code.
   [[nodiscard]] bool executable_stack() const;
 
-  // By the name in .symtab, or in .dynsym in a stripped file: functions and
-  // objects that are defined inside a segment. Symbols that are not local come
-  // first, then the file's order decides. Nothing for unknown or empty names.
+  // By the name in .symtab, or in .dynsym in a stripped file; see SymbolTable.
   // Cost: a binary search; no allocation.
   [[nodiscard]] std::optional<ProgramSymbol> FindSymbol(
       absl::string_view name) const;
