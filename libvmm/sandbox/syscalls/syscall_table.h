@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <vector>
 
 #include "absl/status/status.h"
@@ -78,7 +79,7 @@ class SyscallTable {
  private:
   struct Entry {
     SyscallHandler handler;  // empty: refused
-    Refusal refusal = Refusal::kNoSuchCall;
+    std::optional<Refusal> refusal;  // nothing: `otherwise` says
   };
   struct Rows {
     std::vector<Entry> entries;  // as many as are needed
