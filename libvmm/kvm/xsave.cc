@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <cstring>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
@@ -30,9 +31,12 @@ size_t LargestImage() {
 
 }  // namespace
 
-XsaveState::XsaveState(internal::FlexBlock<kvm_xsave> image, size_t size,
-                       bool has_xsave2)
-    : image_(std::move(image)), size_(size), has_xsave2_(has_xsave2) {}
+XsaveState::XsaveState(internal::FlexBlock<kvm_xsave> image, size_t room,
+                       size_t size, bool has_xsave2)
+    : image_(std::move(image)),
+      room_(room),
+      size_(size),
+      has_xsave2_(has_xsave2) {}
 
 absl::StatusOr<XsaveState> XsaveState::Create(const Vm& vm) {
   LIBVMM_RETURN_IF_ERROR(
@@ -41,9 +45,16 @@ absl::StatusOr<XsaveState> XsaveState::Create(const Vm& vm) {
   const size_t size = std::max(sizeof(kvm_xsave), static_cast<size_t>(xsave2));
   // The kernel copies as much as the vCPU has, in both directions, without
   // asking how much there is room for.
-  return XsaveState(
-      internal::AllocateFlexBlock<kvm_xsave>(std::max(size, LargestImage())),
-      size, xsave2 != 0);
+  const size_t room = std::max(size, LargestImage());
+  return XsaveState(internal::AllocateFlexBlock<kvm_xsave>(room), room, size,
+                    xsave2 != 0);
+}
+
+XsaveState XsaveState::Copy() const {
+  XsaveState copy(internal::AllocateFlexBlock<kvm_xsave>(room_), room_, size_,
+                  has_xsave2_);
+  std::memcpy(copy.image_.get(), image_.get(), room_);
+  return copy;
 }
 
 absl::Status XsaveState::ReadFrom(Vcpu& vcpu) {
