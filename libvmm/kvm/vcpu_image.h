@@ -12,13 +12,16 @@
 #include "absl/status/statusor.h"
 #include "libvmm/kvm/vcpu.h"
 #include "libvmm/kvm/vm.h"
-#include "libvmm/kvm/xsave.h"
 
 struct kvm_regs;
 struct kvm_sregs2;
 struct kvm_vcpu_events;
 
 namespace libvmm {
+
+namespace internal {
+struct VcpuImageState;
+}  // namespace internal
 
 // The parts of a vCPU's state; bits to be ORed.
 enum class VcpuParts : uint32_t {
@@ -113,8 +116,8 @@ class VcpuImage {
   ~VcpuImage();
 
   // Writes those of `parts` that the image has, in the order that KVM needs.
-  // What the Vcpu holds back of changed registers is dropped where the image
-  // overwrites it. To know when choosing `parts`: writing kRegisters drops a
+  // What the Vcpu holds back of changed registers is written before, or dropped
+  // where the image has it all. To know when choosing `parts`: writing kRegisters drops a
   // pending exception, which kEvents brings back. kMpState costs nothing
   // without a local APIC, when there is only one state; kTsc with kTurnBack
   // costs three ioctls.
@@ -139,11 +142,9 @@ class VcpuImage {
   [[nodiscard]] const kvm_vcpu_events& events() const;
 
  private:
-  struct State;
+  explicit VcpuImage(std::unique_ptr<internal::VcpuImageState> state);
 
-  explicit VcpuImage(std::unique_ptr<State> state);
-
-  std::unique_ptr<State> state_;
+  std::unique_ptr<internal::VcpuImageState> state_;
 };
 
 // The MSRs of KVM_GET_MSR_INDEX_LIST that `vcpu` lets be read and be written

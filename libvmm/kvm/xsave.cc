@@ -14,7 +14,7 @@
 #include "libvmm/kvm/abi.h"
 #include "libvmm/kvm/capability.h"
 #include "libvmm/kvm/device_attribute.h"
-#include "libvmm/kvm/vcpu_ioctl.h"
+#include "libvmm/kvm/ioctl.h"
 
 namespace libvmm {
 namespace {
@@ -60,8 +60,9 @@ XsaveState XsaveState::Copy() const {
 absl::Status XsaveState::ReadFrom(Vcpu& vcpu) {
   const IoctlRequest request =
       has_xsave2_ ? LIBVMM_IOCTL(KVM_GET_XSAVE2) : LIBVMM_IOCTL(KVM_GET_XSAVE);
+  // The register sets that a Vcpu caches have nothing of this: they stay.
   const absl::Status status =
-      internal::ReadVcpu(vcpu, request, image_.get()).status();
+      CallIoctl(vcpu.fd(), request, image_.get()).status();
   if (IsErrno(status, EINVAL)) {
     return absl::FailedPreconditionError(
         absl::StrCat("the vCPU's state is larger than ", size_,
@@ -71,8 +72,7 @@ absl::Status XsaveState::ReadFrom(Vcpu& vcpu) {
 }
 
 absl::Status XsaveState::WriteTo(Vcpu& vcpu) const {
-  return internal::WriteVcpu(vcpu, LIBVMM_IOCTL(KVM_SET_XSAVE), image_.get(),
-                             absl::StrCat(size_, " bytes"))
+  return CallIoctl(vcpu.fd(), LIBVMM_IOCTL(KVM_SET_XSAVE), image_.get())
       .status();
 }
 

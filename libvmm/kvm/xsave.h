@@ -29,7 +29,8 @@ namespace libvmm {
 //     VM it was made for, or to another with the same size.
 // Errors: kFailedPrecondition for a vCPU whose state is larger than the image,
 //     as far as the kernel reports it; else ErrnoStatus of the ioctl.
-// Cost: one vCPU ioctl per transfer and no heap but for an error; 4 KiB of heap
+// Cost: one vCPU ioctl per transfer and no heap but for an error; registers that
+//     the Vcpu has cached or holds back stay so. 4 KiB of heap
 //     for an image, 11 KiB with AMX.
 class XsaveState {
  public:
