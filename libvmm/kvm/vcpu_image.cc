@@ -7,7 +7,7 @@
 #include "absl/strings/str_cat.h"
 #include "libvmm/base/status_macros.h"
 #include "libvmm/kvm/abi.h"
-#include "libvmm/kvm/device_attribute.h"
+#include "libvmm/kvm/ioctl.h"
 #include "libvmm/kvm/msrs.h"
 #include "libvmm/kvm/vcpu_clock.h"
 #include "libvmm/kvm/vcpu_image_state.h"
@@ -21,9 +21,6 @@ using internal::HasParts;
 using internal::VcpuImageState;
 
 constexpr uint32_t kTscMsr = 0x10;  // IA32_TIME_STAMP_COUNTER
-constexpr DeviceAttribute kTscOffset = {.group = KVM_VCPU_TSC_CTRL,
-                                        .attribute = KVM_VCPU_TSC_OFFSET};
-
 // Reading MP_STATE may take in an INIT or SIPI, and reading the events may
 // deliver a payload to CR2 or DR6: before all that these change.
 constexpr VcpuParts kReadOrder[] = {
@@ -98,6 +95,14 @@ absl::Status ReadTsc(Vcpu& vcpu, VcpuImageState& state) {
   return absl::OkStatus();
 }
 
+absl::Status RequireTscToTurnBack(Vcpu& vcpu) {
+  LIBVMM_ASSIGN_OR_RETURN(const bool kept, KeepsTscOffset(vcpu));
+  return kept ? absl::OkStatus()
+              : absl::UnimplementedError(
+                    "this KVM accepts KVM_VCPU_TSC_OFFSET and keeps none: the "
+                    "TSC cannot be turned back");
+}
+
 // Into a state whose buffers are there.
 absl::Status ReadPart(Vcpu& vcpu, VcpuParts part, VcpuImageState& state) {
   switch (part) {
@@ -126,18 +131,28 @@ absl::Status ReadPart(Vcpu& vcpu, VcpuParts part, VcpuImageState& state) {
   }
 }
 
+// The offset of the TSC, without what SetTscOffset does besides: a question
+// whether there is one, and a text for errors.
+absl::Status MoveTscOffset(Vcpu& vcpu, IoctlRequest request, uint64_t& offset) {
+  const kvm_device_attr argument = {
+      .flags = 0,
+      .group = KVM_VCPU_TSC_CTRL,
+      .attr = KVM_VCPU_TSC_OFFSET,
+      .addr = reinterpret_cast<uintptr_t>(&offset)};
+  return CallIoctl(vcpu.fd(), request, &argument).status();
+}
+
 absl::Status WriteTsc(Vcpu& vcpu, const VcpuImageState& state) {
   uint64_t offset = state.tsc_offset;
   if (state.tsc_policy == TscPolicy::kTurnBack) {
     // Writing the counter itself would not do: KVM takes a value near the old
     // one for an attempt to set several vCPUs alike, and does nothing.
-    LIBVMM_ASSIGN_OR_RETURN(
-        const uint64_t old_offset,
-        GetDeviceAttributeValue<uint64_t>(vcpu.fd(), kTscOffset));
+    LIBVMM_RETURN_IF_ERROR(
+        MoveTscOffset(vcpu, LIBVMM_IOCTL(KVM_GET_DEVICE_ATTR), offset));
     LIBVMM_ASSIGN_OR_RETURN(const uint64_t now, GetMsr(vcpu, kTscMsr));
-    offset = old_offset + (state.tsc - now);
+    offset += state.tsc - now;
   }
-  return SetDeviceAttributeValue(vcpu.fd(), kTscOffset, offset);
+  return MoveTscOffset(vcpu, LIBVMM_IOCTL(KVM_SET_DEVICE_ATTR), offset);
 }
 
 absl::Status WritePart(Vcpu& vcpu, VcpuParts part,
@@ -181,8 +196,12 @@ absl::StatusOr<bool> HasLapic(Vcpu& vcpu) {
   return true;
 }
 
-// Makes the buffers of `part` before it is read the first time.
-absl::Status Prepare(const Vm& vm, VcpuParts part, VcpuImageState& state) {
+// What comes before `part` is read the first time.
+absl::Status Prepare(const Vm& vm, Vcpu& vcpu, VcpuParts part,
+                     VcpuImageState& state) {
+  if (part == VcpuParts::kTsc && state.tsc_policy == TscPolicy::kTurnBack) {
+    return RequireTscToTurnBack(vcpu);
+  }
   if (part != VcpuParts::kXsave) return absl::OkStatus();
   LIBVMM_ASSIGN_OR_RETURN(state.xsave, XsaveState::Create(vm));
   return absl::OkStatus();
@@ -210,7 +229,7 @@ absl::StatusOr<VcpuImage> VcpuImage::Save(const Vm& vm, Vcpu& vcpu,
   for (const VcpuParts part : kReadOrder) {
     if (!HasParts(options.parts, part)) continue;
     if (part == VcpuParts::kLapic && !state->has_lapic) continue;
-    absl::Status status = Prepare(vm, part, *state);
+    absl::Status status = Prepare(vm, vcpu, part, *state);
     if (status.ok()) status = ReadPart(vcpu, part, *state);
     if (options.skip_missing && absl::IsUnimplemented(status)) continue;
     LIBVMM_RETURN_IF_ERROR(status);

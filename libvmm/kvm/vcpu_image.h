@@ -56,7 +56,8 @@ enum class TscPolicy : uint8_t {
   // It has its old distance from the host's counter again: as if it had run all
   // the while, without whatever the guest wrote to it.
   kKeepRunning,
-  // It goes on from the value that it had when it was saved.
+  // It goes on from the value that it had when it was saved. kUnimplemented
+  // where KeepsTscOffset is false, see vcpu_clock.h, which Save asks.
   kTurnBack,
 };
 
@@ -120,7 +121,9 @@ class VcpuImage {
   // where the image has it all. To know when choosing `parts`: writing kRegisters drops a
   // pending exception, which kEvents brings back. kMpState costs nothing
   // without a local APIC, when there is only one state; kTsc with kTurnBack
-  // costs three ioctls.
+  // costs three ioctls. With an in-kernel local APIC CR8 of kSpecial is its
+  // task priority, of kLapic. Writing kSpecial wakes a halted bootstrap
+  // processor that is at its reset vector, which kMpState puts right.
   absl::Status Restore(Vcpu& vcpu, VcpuParts parts = VcpuParts::kAll) const;
 
   // Reads those of `parts` that the image has from `vcpu` and says what is not
