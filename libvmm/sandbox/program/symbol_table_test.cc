@@ -4,6 +4,7 @@
 #include <elf.h>
 
 #include <functional>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -257,6 +258,28 @@ TEST(SymbolTableTest, MalformedSectionsNameTheField) {
               StatusIs(kInvalid, HasSubstr("e_shoff")));
   EXPECT_THAT(with_header([](Elf64_Ehdr& header) { header.e_shnum = 4; }),
               StatusIs(kInvalid, HasSubstr("e_shoff")));
+}
+
+// Work that grows with the square of the table would not come to an end here.
+TEST(SymbolTableTest, ManySymbolsOfOneNameAreNoBurden) {
+  constexpr size_t kSymbols = 300'000;
+  const std::string name(1000, 'x');
+  std::vector<std::byte> file =
+      WithSymbols(SharedObject().Build(), {{.name = name, .value = kText + 7}});
+  Elf64_Sym symbol{};
+  SpoilSection(file, 1, [&](Elf64_Shdr& section) {
+    symbol = Peek<Elf64_Sym>(file, section.sh_offset + sizeof(Elf64_Sym));
+    section.sh_offset = file.size();
+    section.sh_size = kSymbols * sizeof(Elf64_Sym);
+  });
+  const std::vector<Elf64_Sym> table(kSymbols, symbol);
+  const auto bytes = std::as_bytes(std::span(table));
+  file.insert(file.end(), bytes.begin(), bytes.end());
+  ASSERT_OK_AND_ASSIGN(const Program program, ParseBytes(file));
+  EXPECT_EQ(program.symbol_count(), kSymbols);
+  EXPECT_EQ(program.FindSymbol(name)->gva, Gva(kText + 7));
+  EXPECT_FALSE(program.FindSymbol(name + "y"));
+  EXPECT_EQ(program.SymbolAt(Gva(kText + 8))->symbol.name, name);
 }
 
 TEST(SymbolTableTest, LimitIsExact) {
