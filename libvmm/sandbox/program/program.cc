@@ -94,7 +94,7 @@ absl::StatusOr<std::vector<ProgramSegment>> Paginate(
   }
   std::sort(segments.begin(), segments.end(),
             [](const ProgramSegment& a, const ProgramSegment& b) {
-              return a.gva < b.gva;
+              return a.contents_gva < b.contents_gva;
             });
   uint64_t memory = 0;  // cannot wrap: segments are few and below 2^47
   for (size_t i = 0; i < segments.size(); ++i) {

@@ -28,7 +28,7 @@ struct ProgramOptions {
   // Bytes of all segments together, in whole pages.
   uint64_t max_memory = uint64_t{1} << 30;
   // Entries of the symbol table, and of all relocation tables together. They
-  // bound what Program adds to the file: about 40 and 24 bytes of heap each.
+  // bound what Program adds to the file: about 60 and 24 bytes of heap each.
   size_t max_symbols = size_t{1} << 20;
   size_t max_relocations = size_t{1} << 20;
   // Take programs that want pages both writable and executable: segments of
@@ -158,7 +158,7 @@ class Program {
   [[nodiscard]] bool executable_stack() const;
 
   // By the name in .symtab, or in .dynsym in a stripped file; see SymbolTable.
-  // Cost: a binary search; no allocation.
+  // Cost: a look into a hash table; no allocation.
   [[nodiscard]] std::optional<ProgramSymbol> FindSymbol(
       absl::string_view name) const;
 

@@ -4,8 +4,12 @@
 #include <elf.h>
 
 #include <algorithm>
+#include <bit>
 #include <cstring>
-#include <tuple>
+#include <functional>
+#include <limits>
+#include <string_view>
+#include <utility>
 
 #include "absl/strings/str_cat.h"
 #include "libvmm/base/status_macros.h"
@@ -90,6 +94,9 @@ absl::StatusOr<std::span<const std::byte>> SectionBytes(
 absl::StatusOr<SymbolTable> SymbolTable::Read(std::span<const std::byte> file,
                                               SegmentView segments,
                                               size_t max_symbols) {
+  // Symbols are counted in 32 bits.
+  max_symbols =
+      std::min<size_t>(max_symbols, std::numeric_limits<uint32_t>::max() / 2);
   SymbolTable table;
   LIBVMM_ASSIGN_OR_RETURN(const Sections sections, FindSections(file));
   absl::string_view name = "SHT_SYMTAB";
@@ -146,44 +153,65 @@ absl::StatusOr<SymbolTable> SymbolTable::Read(std::span<const std::byte> file,
          .kind = *kind,
          .local = ELF64_ST_BIND(symbol.st_info) == STB_LOCAL});
   }
-  table.Sort(segments);
+  table.SortByName();
+  table.SortByAddress(segments);
   return table;
 }
 
-void SymbolTable::Sort(SegmentView segments) {
-  by_name_.reserve(symbols_.size());
+// A counting sort: linear, and stable.
+void SymbolTable::SortByName() {
+  const size_t buckets = std::bit_ceil(symbols_.size() + 1);
+  std::vector<uint32_t> hashes;
+  hashes.reserve(symbols_.size());
+  buckets_.assign(buckets + 1, 0);
+  for (const Symbol& symbol : symbols_) {
+    hashes.push_back(Hash(strings_.substr(symbol.name)));
+    ++buckets_[hashes.back() % buckets];
+  }
+  uint32_t start = 0;
+  for (uint32_t& bucket : buckets_) start += std::exchange(bucket, start);
+  by_name_.resize(symbols_.size());
+  for (size_t i = 0; i < hashes.size(); ++i) {
+    by_name_[buckets_[hashes[i] % buckets]++] = {hashes[i],
+                                                 static_cast<uint32_t>(i)};
+  }
+  // Each start has moved to the end of its bucket, the start of the next.
+  for (size_t i = buckets; i > 0; --i) buckets_[i] = buckets_[i - 1];
+  buckets_[0] = 0;
+}
+
+void SymbolTable::SortByAddress(SegmentView segments) {
+  // One that is not typed is worse than one that is local.
+  constexpr uint32_t kTyped = 2;
+  constexpr uint32_t kGlobal = 1;
   for (size_t i = 0; i < symbols_.size(); ++i) {
     const Symbol& symbol = symbols_[i];
-    const auto index = static_cast<uint32_t>(i);
-    by_name_.push_back({Hash(strings_.substr(symbol.name)), index});
-    if (symbol.kind != SymbolKind::kObject &&
-        segments.FindExecutable(symbol.gva) != nullptr) {
-      code_.push_back(index);
+    if (symbol.kind == SymbolKind::kObject ||
+        segments.FindExecutable(symbol.gva) == nullptr) {
+      continue;
     }
+    code_.push_back(
+        {.gva = symbol.gva,
+         .rank = (symbol.kind != SymbolKind::kUntyped ? kTyped : 0) +
+                 (symbol.local ? 0 : kGlobal),
+         .index = static_cast<uint32_t>(i)});
   }
-  std::sort(by_name_.begin(), by_name_.end(),
-            [](const NameHash& a, const NameHash& b) {
-              return std::tie(a.hash, a.index) < std::tie(b.hash, b.index);
-            });
-  // Of several symbols at one address the best one stands last.
-  const auto key = [this](uint32_t index) {
-    const Symbol& symbol = symbols_[index];
-    return std::make_tuple(symbol.gva, symbol.kind != SymbolKind::kUntyped,
-                           !symbol.local, ~index);
-  };
   std::sort(code_.begin(), code_.end(),
-            [&key](uint32_t a, uint32_t b) { return key(a) < key(b); });
+            [](const CodeSymbol& a, const CodeSymbol& b) {
+              if (a.gva != b.gva) return a.gva < b.gva;
+              if (a.rank != b.rank) return a.rank < b.rank;
+              return a.index > b.index;
+            });
 }
 
 std::optional<ProgramSymbol> SymbolTable::Find(absl::string_view name) const {
-  if (name.empty()) return {};
+  if (name.empty() || symbols_.empty()) return {};
   const uint32_t hash = Hash(name);
-  auto entry = std::lower_bound(
-      by_name_.begin(), by_name_.end(), hash,
-      [](const NameHash& a, uint32_t wanted) { return a.hash < wanted; });
+  const size_t bucket = hash % (buckets_.size() - 1);
   const Symbol* found = nullptr;
-  for (; entry != by_name_.end() && entry->hash == hash; ++entry) {
-    const Symbol& symbol = symbols_[entry->index];
+  for (size_t i = buckets_[bucket]; i < buckets_[bucket + 1]; ++i) {
+    if (by_name_[i].hash != hash) continue;
+    const Symbol& symbol = symbols_[by_name_[i].index];
     if (found != nullptr && symbol.local) continue;
     if (!HasName(symbol, name)) continue;
     found = &symbol;
@@ -196,21 +224,17 @@ std::optional<ProgramSymbol> SymbolTable::Find(absl::string_view name) const {
 std::optional<ProgramSymbol> SymbolTable::AtOrBelow(Gva gva) const {
   const auto after = std::upper_bound(
       code_.begin(), code_.end(), gva,
-      [this](Gva at, uint32_t index) { return at < symbols_[index].gva; });
+      [](Gva at, const CodeSymbol& symbol) { return at < symbol.gva; });
   if (after == code_.begin()) return {};
-  return Describe(symbols_[*std::prev(after)]);
+  return Describe(symbols_[std::prev(after)->index]);
 }
 
-// FNV-1a of the name's first bytes, up to a zero byte.
+// Of the name's first bytes, up to a zero byte.
 uint32_t SymbolTable::Hash(absl::string_view name) {
-  constexpr uint32_t kOffsetBasis = 2166136261;
-  constexpr uint32_t kPrime = 16777619;
-  uint32_t hash = kOffsetBasis;
-  for (const char character : name.substr(0, kHashedSize)) {
-    if (character == '\0') break;
-    hash = (hash ^ static_cast<unsigned char>(character)) * kPrime;
-  }
-  return hash;
+  const absl::string_view start = name.substr(0, kHashedSize);
+  const absl::string_view hashed = start.substr(0, start.find('\0'));
+  return static_cast<uint32_t>(std::hash<std::string_view>()(
+      std::string_view(hashed.data(), hashed.size())));
 }
 
 bool SymbolTable::HasName(const Symbol& symbol, absl::string_view name) const {

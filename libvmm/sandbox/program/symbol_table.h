@@ -40,7 +40,7 @@ struct ProgramSymbol {
 // Errors: kInvalidArgument when section headers, symbol table or strings are
 //     not inside the file or not what the gABI says, and for a table of more
 //     than `max_symbols`. No section headers mean no symbols.
-// Cost: Read is linear but for two sorts; about 40 bytes of heap per symbol.
+// Cost: Read is linear but for one sort; about 60 bytes of heap per symbol.
 //     Names are neither copied nor read whole.
 class SymbolTable {
  public:
@@ -75,16 +75,27 @@ class SymbolTable {
     uint32_t index = 0;  // in symbols_
   };
 
+  // A symbol that AtOrBelow may give. Of several at one gva the last is best.
+  struct CodeSymbol {
+    Gva gva{};
+    uint32_t rank = 0;
+    uint32_t index = 0;  // in symbols_
+  };
+
   [[nodiscard]] static uint32_t Hash(absl::string_view name);
   [[nodiscard]] bool HasName(const Symbol& symbol,
                              absl::string_view name) const;
   [[nodiscard]] ProgramSymbol Describe(const Symbol& symbol) const;
-  void Sort(SegmentView segments);
+  void SortByName();
+  void SortByAddress(SegmentView segments);
 
   absl::string_view strings_;  // ends in a zero byte, or is empty
   std::vector<Symbol> symbols_;
+  // Symbols by the low bits of their names' hashes; those of bucket b are
+  // by_name_[buckets_[b]] up to by_name_[buckets_[b + 1]], in file order.
   std::vector<NameHash> by_name_;
-  std::vector<uint32_t> code_;  // indexes of symbols_, by gva
+  std::vector<uint32_t> buckets_;
+  std::vector<CodeSymbol> code_;  // sorted
 };
 
 }  // namespace libvmm::sandbox
