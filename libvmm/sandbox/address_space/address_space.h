@@ -14,6 +14,7 @@
 #include "libvmm/boot/page_tables.h"
 #include "libvmm/memory/guest_memory.h"
 #include "libvmm/sandbox/address_space/area.h"
+#include "libvmm/sandbox/address_space/area_list.h"
 #include "libvmm/sandbox/address_space/copy_on_write.h"
 #include "libvmm/sandbox/address_space/frame_allocator.h"
 #include "libvmm/sandbox/address_space/page_table_editor.h"
@@ -103,8 +104,9 @@ class AddressSpace {
     // Pages around a fault that are made usable with it, in one aligned block.
     // A power of two; 1 for none.
     uint64_t fault_around_pages = 16;
-    // Anonymous maps and growth of the heap of at most this many bytes get
-    // their frames at once.
+    // Maps and growth of the heap of at most this many bytes get their frames
+    // at once, or ENOMEM. For what is larger there may be more addresses than
+    // memory.
     uint64_t eager_size = uint64_t{256} << 10;
     // Refuse pages that are both writable and executable, with EACCES.
     bool refuse_writable_executable = true;
@@ -120,13 +122,13 @@ class AddressSpace {
  private:
   // What a snapshot has of the areas.
   struct Layout {
-    std::vector<Area> areas;  // by address, none empty
+    AreaList areas;
     Gva heap_start{};
     Gva heap_break{};
   };
+  // What stays as it was made, also in clones.
   struct Fixed {
     Options options;
-    Gpa root{};
     Gva search_end{};
   };
 
@@ -166,7 +168,7 @@ class AddressSpace {
   AddressSpace& operator=(const AddressSpace&) = delete;
 
   // The value for CR3.
-  [[nodiscard]] Gpa root() const;
+  [[nodiscard]] Gpa root() const { return fixed_->options.managed.start; }
   [[nodiscard]] GuestMemory& memory() const { return memory_; }
 
   // ---- What system calls ask for -------------------------------------------
@@ -190,10 +192,11 @@ class AddressSpace {
   // address, or
   //   EINVAL  size zero; fixed at no multiple of 4 KiB
   //   EPERM   fixed below kUserStart
-  //   ENOMEM  no room for the addresses, areas or, with `populate`, frames;
-  //           nothing was changed
+  //   ENOMEM  no room for the addresses, the area, or frames that are to be
+  //           had at once
   //   EEXIST  kFixedNoReplace, and some of it is mapped
   //   EACCES  writable and executable
+  // A failure changes nothing.
   int64_t Map(const MapRequest& request);
 
   // Unmaps what is mapped in the range (munmap). EINVAL: start unaligned, size
@@ -229,8 +232,8 @@ class AddressSpace {
   [[nodiscard]] Gva heap_break() const { return layout_->heap_break; }
 
   // Makes the range read as zeroes (madvise MADV_DONTNEED). A range above
-  // eager_size gives its frames back. EINVAL: start unaligned, or not all of it
-  // user addresses. ENOMEM: some of it is not mapped; the rest was done.
+  // eager_size gives its frames back. EINVAL: start unaligned. ENOMEM: some of
+  // it is not mapped; the rest was done.
   int64_t Discard(GvaRange range);
 
   // 0, or ENOMEM when some of the range is not mapped, EINVAL when start is
@@ -260,9 +263,12 @@ class AddressSpace {
   // The area that `gva` is in, or nothing.
   [[nodiscard]] std::optional<Area> FindArea(Gva gva) const;
   // All areas by address, until the next change.
-  [[nodiscard]] std::span<const Area> areas() const { return layout_->areas; }
+  [[nodiscard]] std::span<const Area> areas() const {
+    return layout_->areas.areas();
+  }
 
-  // Frames that are left and that are used, tables included.
+  // Frames that are left and that are in use, tables included. Freed frames
+  // that still wait for the stale list are neither.
   [[nodiscard]] uint64_t available_frames() const;
   [[nodiscard]] uint64_t used_frames() const;
 
@@ -294,6 +300,32 @@ class AddressSpace {
  private:
   AddressSpace(GuestMemory& memory, std::shared_ptr<const Fixed> fixed,
                CopyOnWrite<Layout> layout, CopyOnWrite<FrameAllocator> frames);
+
+  struct Bounds {
+    Gva start;
+    Gva end;
+  };
+  // The pages of a range; nothing when its size is zero or not all of it is
+  // user addresses.
+  static std::optional<Bounds> UserPages(GvaRange range);
+
+  [[nodiscard]] const Options& options() const { return fixed_->options; }
+  [[nodiscard]] const AreaList& list() const { return layout_->areas; }
+  AreaList& MutableList() { return layout_.Mutable().areas; }
+  PageTableEditor Editor();
+
+  [[nodiscard]] bool Refuses(UserAccess access) const;
+  [[nodiscard]] bool HasRoomForAreas(size_t more) const;
+  // True when all of the pages can have frames.
+  [[nodiscard]] bool HasFramesFor(Bounds pages);
+  [[nodiscard]] std::optional<Gva> FindFree(uint64_t size, bool grows_down);
+  // Takes pages and areas out of the range; the tables stay.
+  void TakeOut(Bounds pages);
+  // Frees tables of the range where no area is.
+  void FreeTables(Bounds pages);
+  int64_t Move(const Area& area, Bounds from, Bounds to);
+  // The area for a use of `gva`, after its stack has grown there; or null.
+  const Area* AreaFor(Gva gva);
 
   GuestMemory& memory_;
   std::shared_ptr<const Fixed> fixed_;

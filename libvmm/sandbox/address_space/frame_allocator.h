@@ -42,8 +42,9 @@ class FrameAllocator {
   // Nothing when no frame is left. Freed frames go first.
   std::optional<Frame> Allocate(FrameUse use);
 
-  // Takes the first `count` frames out of a new allocator, for tables.
-  void TakeFirstTables(uint64_t count);
+  // For a new allocator: takes the first `count` frames for tables. False when
+  // there are fewer.
+  bool TakeFirstTables(uint64_t count);
 
   // False when the frame is not in use.
   bool Free(Gpa frame);
@@ -54,24 +55,22 @@ class FrameAllocator {
   // What a frame is used for; nothing when it is free, resting or not managed.
   [[nodiscard]] std::optional<FrameUse> UseOf(Gpa frame) const;
 
-  // Frames that Allocate would give out, and those in use.
+  // How many frames Allocate would give out, and how many are in use. Frames
+  // that rest are neither.
   [[nodiscard]] uint64_t available() const;
   [[nodiscard]] uint64_t used() const { return used_; }
   [[nodiscard]] GpaRange managed() const { return managed_; }
 
  private:
-  static constexpr uint64_t kWordBits = 64;
-
   [[nodiscard]] std::optional<uint64_t> IndexOf(Gpa frame) const;
-  void Mark(uint64_t index, FrameUse use);
 
   GpaRange managed_;
   uint64_t fresh_from_ = 0;  // Frames from here on were never used.
   uint64_t first_free_ = 0;  // No frame below it is free.
   uint64_t free_ = 0;        // Free frames below fresh_from_.
   uint64_t used_ = 0;
-  // A bit for each frame below fresh_from_: not free; holds a table. Resting
-  // frames are taken.
+  // Two bits for each frame below fresh_from_: neither is free, `taken` alone a
+  // page, both a table, `tables` alone a frame that rests.
   std::vector<uint64_t> taken_;
   std::vector<uint64_t> tables_;
   std::vector<uint32_t> resting_;

@@ -65,7 +65,7 @@ class UserMemory {
   [[nodiscard]] std::optional<String> ReadString(Gva gva, size_t max);
 
   // Calls `visit` for each piece of the range that lies together in guest
-  // memory, in order, until it returns false. First makes all pages usable for
+  // memory, in order, until it returns false, which is then the result. First makes all pages usable for
   // `kind`; false, with no call, when one is not. An empty range succeeds. For
   // GuestMemory::ReadFromFile and WriteToFile.
   bool ForEachPiece(GvaRange range, AccessKind kind,
@@ -93,6 +93,16 @@ class UserMemory {
   [[nodiscard]] bool ran_out() const { return ran_out_; }
 
  private:
+  struct Use {
+    // Nothing: a loader's, which needs no right.
+    std::optional<AccessKind> kind = std::nullopt;
+  };
+  std::optional<Gpa> Resolve(Gva gva, Use use);
+  bool ForEachPage(GvaRange range, Use use,
+                   absl::FunctionRef<bool(GpaRange)> visit);
+  bool Copy(Gva gva, std::span<std::byte> to, Use use);
+  bool Copy(Gva gva, std::span<const std::byte> from, Use use);
+
   AddressSpace& space_;
   bool ran_out_ = false;
 };
