@@ -2,12 +2,15 @@
 // Debian's static busybox, unmodified: each of its commands gives in a sandbox
 // what it gives on the host, byte by byte.
 #include <cstddef>
-#include <cstdint>
+#include <iterator>
+#include <optional>
 #include <ostream>
 #include <random>
 #include <string>
+#include <utility>
 #include <vector>
 
+#include "absl/status/statusor.h"
 #include "absl/strings/str_cat.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
@@ -22,7 +25,6 @@ namespace {
 
 using ::libvmm::testing::Repetitions;
 using ::testing::HasSubstr;
-using ::testing::Not;
 
 constexpr char kBusybox[] = "libvmm/sandbox/program/busybox";
 
@@ -133,7 +135,7 @@ std::vector<Command> Commands() {
       {"sort_of_input", {"sort", "-u"}, "b\na\nb\n"},
       {"awk",
        {"awk",
-        "{ n[$1] += $5; f += sqrt($5) } "
+        "{ n[$1] += $5; f += 1 / $5 } "
         "END { for (w in n) print w, n[w]; printf \"%.6e\\n\", f }",
         "text"}},
       {"awk_functions",
@@ -150,11 +152,11 @@ std::vector<Command> Commands() {
       {"bzip2", {"bzip2", "-c", "one"}},
       {"wc", {"wc", "text", "binary", "empty"}},
       {"grep", {"grep", "-n", "alpha beta .*7$", "text"}},
-      {"grep_count", {"grep", "-c", "-E", "^(alpha|iota) [a-k]+ ", "text"}},
+      {"grep_count", {"grep", "-c", "-E", "^(alpha|iota) [aeglm]+ ", "text"}},
       {"sed", {"sed", "-e", "s/alpha/[&]/g", "-e", "1,10d", "text"}},
       {"head", {"head", "-n", "1000", "text"}},
       {"tail", {"tail", "-c", "5000", "binary"}},
-      {"find", {"find", "text", "one", "-type", "f", "-size", "-1k"}},
+      {"find", {"find", "text", "one", "-type", "f", "-size", "-10k"}},
       {"ls", {"ls", "-1", "-l", "one", "text"}},
       {"cat", {"cat", "one", "-", "text"}, "in between\n"},
       {"cut", {"cut", "-d", " ", "-f", "5", "text"}},
@@ -162,14 +164,12 @@ std::vector<Command> Commands() {
       {"od", {"od", "-A", "x", "-t", "x1", "one"}},
       {"dd", {"dd", "if=binary", "bs=4096", "skip=3", "count=5"}},
       {"base64", {"base64", "binary"}},
-      {"cmp", {"cmp", "-l", "one", "-"}, "fiRst\nsecond\n"},
       {"expr", {"expr", "6", "*", "7"}},
       {"dc", {"dc", "-e", "2 100 ^ p"}},
       {"seq", {"seq", "1", "7", "1000"}},
       {"date", {"date", "-d", "@0", "-u"}},
       {"date_of_file", {"date", "-r", "one", "-u", "+%F %T"}},
       {"stat", {"stat", "-c", "%s %a %u %g %Y %F", "one"}},
-      {"diff", {"diff", "one", "one", "-s"}},
   };
 }
 
@@ -200,8 +200,10 @@ TEST_F(BusyboxTest, FailuresAreThoseOfTheHost) {
   EXPECT_EQ(ExpectSame(Run({"grep", "absent", "text"})).exit_code, 1);
   EXPECT_EQ(ExpectSame(Run({"gzip", "-d", "-c", "text"})).exit_code, 1);
   EXPECT_EQ(ExpectSame(Run({"ls", "one/two"})).exit_code, 1);
+  EXPECT_EQ(ExpectSame(Run({"cmp", "-l", "one", "-"}, "fiRst\n")).exit_code, 1);
+  EXPECT_EQ(ExpectSame(Run({"diff", "one", "text"})).exit_code, 1);
   EXPECT_EQ(ExpectSame(Run({"no-such-command"})).exit_code, 127);
-  EXPECT_EQ(ExpectSame(Run({"sort", "--no-such-option"})).exit_code, 1);
+  EXPECT_EQ(ExpectSame(Run({"sort", "--no-such-option"})).exit_code, 2);
 }
 
 // What a shell can do by itself.
@@ -245,8 +247,9 @@ TEST_F(BusyboxTest, ShellScripts) {
 
 // It is the only process.
 TEST_F(BusyboxTest, ShellsStartNoProcess) {
-  for (const char* const script : {"echo a | cat", "cat one; echo b",
-                                   "x=$(echo c)", "(echo d)", "echo e &"}) {
+  for (const char* const script :
+       {"echo a | cat", "cat one; echo b", "x=$(echo c)", "(echo d); echo e",
+        "(echo d); echo e", "echo f &"}) {
     SCOPED_TRACE(script);
     ASSERT_OK_AND_ASSIGN(
         const ProgramResult result,
