@@ -33,7 +33,8 @@ constexpr uint64_t kPage = 4096;
 constexpr uint64_t kFirstPage = AddressSpace::kUserStart.value() / kPage;
 constexpr uint64_t kEndPage = AddressSpace::kUserEnd.value() / kPage;
 // Frames that belong to nobody here, below and above those that are managed.
-constexpr uint64_t kForeignFrames = 4;
+constexpr uint64_t kForeignFrames = 2;
+constexpr std::byte kForeign{0xee};
 
 // Decodes the script; zeroes after its end.
 class Reader {
@@ -175,7 +176,7 @@ class Run {
  public:
   Run(std::span<const uint8_t> script, ScriptCounts& counts)
       : reader_(script), counts_(counts) {
-    frames_ = 16 + uint64_t{reader_.Byte()};
+    frames_ = 16 + reader_.Below(128);
     options_ = {.managed = {Gpa(kForeignFrames * kPage), frames_ * kPage},
                 .fault_around_pages = uint64_t{1} << reader_.Below(5),
                 .eager_size = reader_.Below(3) * 8 * kPage,
@@ -194,7 +195,7 @@ class Run {
     for (int step = 0; !reader_.done() && error_.empty(); ++step) {
       const uint64_t operation = reader_.Below(24);
       Step(operation);
-      if (error_.empty() && step % 16 == 0) CompareAll();
+      if (error_.empty() && step % 64 == 0) CompareAll();
       if (!error_.empty()) {
         return absl::StrCat("step ", step, ", operation ", operation, ": ",
                             error_);
@@ -270,9 +271,8 @@ class Run {
     LIBVMM_CHECK(memory->Add(Gpa(0), *region).ok());
     const GpaRange high{Gpa((frames_ + kForeignFrames) * kPage),
                         kForeignFrames * kPage};
-    LIBVMM_CHECK(
-        memory->Fill({Gpa(0), kForeignFrames * kPage}, std::byte{0xee}));
-    LIBVMM_CHECK(memory->Fill(high, std::byte{0xee}));
+    LIBVMM_CHECK(memory->Fill({Gpa(0), kForeignFrames * kPage}, kForeign));
+    LIBVMM_CHECK(memory->Fill(high, kForeign));
     return memory;
   }
 
@@ -752,16 +752,25 @@ class Run {
     }
   }
 
-  std::vector<std::byte> Image() const {
-    std::vector<std::byte> image((frames_ + 2 * kForeignFrames) * kPage);
-    LIBVMM_CHECK(memory_->Read(Gpa(0), image));
-    return image;
+  std::span<const std::byte> BytesAt(GpaRange range) const {
+    const auto bytes = memory_->ReadableSpan(range);
+    LIBVMM_CHECK(bytes.size() == range.size);
+    return bytes;
+  }
+  // All of memory.
+  std::span<const std::byte> Image() const {
+    return BytesAt({Gpa(0), (frames_ + 2 * kForeignFrames) * kPage});
+  }
+  static bool Equal(std::span<const std::byte> a,
+                    std::span<const std::byte> b) {
+    return a.size() == b.size() &&
+           std::memcmp(a.data(), b.data(), a.size()) == 0;
   }
 
   void Save() {
     Count("save");
     saved_ = space_->Save();
-    saved_image_ = Image();
+    saved_image_.assign(Image().begin(), Image().end());
     saved_model_ = model_;
     // From here on every page that is written is marked.
     auto dirty = memory_->TrackDirty(Gpa(0));
@@ -772,13 +781,11 @@ class Run {
 
   void Reset() {
     Count("reset");
-    const std::vector<std::byte> image = Image();
-    for (uint64_t page = 0; page < image.size() / kPage; ++page) {
+    for (uint64_t page = 0; page < saved_image_.size() / kPage; ++page) {
       const std::span<const std::byte> pristine =
           std::span(saved_image_).subspan(page * kPage, kPage);
       if (!dirty_->Test(page)) {
-        Expect(std::equal(pristine.begin(), pristine.end(),
-                          image.begin() + static_cast<ptrdiff_t>(page * kPage)),
+        Expect(Equal(BytesAt({Gpa(page * kPage), kPage}), pristine),
                "a page was written and not marked");
         continue;
       }
@@ -791,7 +798,7 @@ class Run {
     }
     space_->Restore(*saved_);
     model_ = saved_model_;
-    Expect(Image() == saved_image_, "memory differs after a reset");
+    Expect(Equal(Image(), saved_image_), "memory differs after a reset");
     dirty_->Clear();
   }
 
@@ -812,10 +819,10 @@ class Run {
     CompareAreas();
     CompareTables();
     // Nobody wrote outside of what is managed.
-    const std::vector<std::byte> image = Image();
-    for (uint64_t i = 0; i < kForeignFrames * kPage; ++i) {
-      Expect(image[i] == std::byte{0xee} &&
-                 image[image.size() - 1 - i] == std::byte{0xee},
+    for (const Gpa start : {Gpa(0), Gpa((frames_ + kForeignFrames) * kPage)}) {
+      const auto bytes = BytesAt({start, kForeignFrames * kPage});
+      Expect(std::all_of(bytes.begin(), bytes.end(),
+                         [](std::byte byte) { return byte == kForeign; }),
              "foreign memory was written");
     }
   }
@@ -866,8 +873,10 @@ class Run {
     Expect(seen.insert(table.value()).second, "a table used twice");
     if (!error_.empty()) return;
     bool empty = true;
+    std::array<uint64_t, 512> entries;
+    std::memcpy(entries.data(), BytesAt({table, kPage}).data(), kPage);
     for (uint64_t i = 0; i < 512 && error_.empty(); ++i) {
-      const uint64_t entry = memory_->Load<uint64_t>(table + i * 8).value_or(0);
+      const uint64_t entry = entries[i];
       if (entry == 0) continue;
       empty = false;
       const uint64_t gva = base + (i << shift);
@@ -901,16 +910,14 @@ class Run {
     Expect(options_.managed.Contains(Gpa(frame), kPage), "page outside");
     Expect(!space_->IsTable(Gpa(frame)), "a page that is a table");
     Expect(seen.insert(frame).second, "a frame used twice");
-    std::vector<uint8_t> bytes(kPage);
-    Expect(memory_->Read(Gpa(frame), std::as_writable_bytes(std::span(bytes))),
-           "read");
-    if (page->second.bytes != nullptr) {
-      Expect(bytes == *page->second.bytes, "a page with other bytes");
-    } else {
-      Expect(std::all_of(bytes.begin(), bytes.end(),
-                         [](uint8_t byte) { return byte == 0; }),
-             "a new page that is not zero");
-    }
+    if (!error_.empty()) return;
+    static constexpr std::array<uint8_t, kPage> kZeroes{};
+    const std::span<const uint8_t> wanted =
+        page->second.bytes != nullptr
+            ? std::span<const uint8_t>(*page->second.bytes)
+            : std::span<const uint8_t>(kZeroes);
+    Expect(Equal(BytesAt({Gpa(frame), kPage}), std::as_bytes(wanted)),
+           "a page with other bytes");
   }
 
   Reader reader_;
