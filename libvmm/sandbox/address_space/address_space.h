@@ -102,8 +102,8 @@ class AddressSpace {
     std::vector<PageMapping> supervisor{};
     // Most areas that there may be.
     size_t max_areas = 4096;
-    // Pages around a fault that are made usable with it, in one aligned block.
-    // A power of two; 1 for none.
+    // Pages around a fault that are made usable with it, in one aligned block,
+    // unless memory is nearly full. A power of two up to 512; 1 for none.
     uint64_t fault_around_pages = 16;
     // Maps and growth of the heap of at most this many bytes get their frames
     // at once, or ENOMEM. For what is larger there may be more addresses than

@@ -466,6 +466,23 @@ TEST(AddressSpaceTest, FaultsBringTheirNeighboursInTheArea) {
   EXPECT_TRUE(guest.space->stale().empty());
 }
 
+TEST(AddressSpaceTest, TheLastFramesAreForWhatIsUsed) {
+  AddressSpace::Options options = Plain();
+  options.managed.size = 60 * k4K;
+  options.fault_around_pages = 8;
+  Guest guest = MakeGuest(options);
+  ASSERT_EQ(MapAt(guest, kAt, 56 * 8 * k4K, kRead), Value(kAt));
+  // Three blocks leave 32 frames, after which a fault takes one.
+  for (uint64_t i = 0; i < 3 + 32; ++i) {
+    ASSERT_EQ(guest.space->Populate(kAt + i * 8 * k4K, AccessKind::kRead),
+              PopulateResult::kDone);
+    EXPECT_EQ(guest.space->available_frames(),
+              i < 3 ? 56 - 8 * (i + 1) : 32 - (i - 2));
+  }
+  EXPECT_EQ(guest.space->Populate(kAt + 40 * 8 * k4K, AccessKind::kRead),
+            PopulateResult::kOutOfMemory);
+}
+
 TEST(AddressSpaceTest, SmallMapsAreEager) {
   AddressSpace::Options options = Plain();
   options.eager_size = 4 * k4K;
