@@ -12,6 +12,7 @@
 #include <cstdint>
 #include <cstdio>
 #include <cstdlib>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <span>
@@ -44,7 +45,7 @@ void Require(bool condition) {
 std::shared_ptr<const FileTree> Tree() {
   FileTreeBuilder builder;
   Require(builder.AddFile("/a/b", "the file a/b").ok());
-  Require(builder.AddFile("/c", std::string(70'000, 'c')).ok());
+  Require(builder.AddFile("/c", std::string(5'000, 'c')).ok());
   Require(builder.AddSymlink("/a/d", "../c").ok());
   Require(builder.AddSymlink("/l", "l").ok());
   Require(builder.AddStandardDevices().ok());
@@ -77,7 +78,7 @@ void DescribeFile(const FileSystem& files, const std::string& path,
   if (S_ISREG(stat.mode)) {
     const auto contents = files.ReadFile(path);
     Require(contents.ok() && contents->size() == stat.size);
-    absl::StrAppend(&text, *contents, "\n");
+    absl::StrAppend(&text, std::hash<std::string>()(*contents), "\n");
   } else if (S_ISLNK(stat.mode)) {
     std::string target(stat.size, '\0');
     Require(files.ReadLink(AT_FDCWD, path,
