@@ -21,6 +21,10 @@ using internal::HasParts;
 using internal::VcpuImageState;
 
 constexpr uint32_t kTscMsr = 0x10;  // IA32_TIME_STAMP_COUNTER
+// The counters of Hyper-V's interface (Hypervisor Top-Level Functional
+// Specification), the first of which may stand still between two looks.
+constexpr uint32_t kHyperVRuntimeMsr = 0x40000010;
+constexpr uint32_t kHyperVTimeMsr = 0x40000020;
 // Reading MP_STATE may take in an INIT or SIPI, and reading the events may
 // deliver a payload to CR2 or DR6: before all that these change.
 constexpr VcpuParts kReadOrder[] = {
@@ -279,7 +283,9 @@ const kvm_vcpu_events& VcpuImage::events() const { return state_->events; }
 absl::StatusOr<std::vector<uint32_t>> RestorableMsrs(int kvm_fd, Vcpu& vcpu) {
   LIBVMM_ASSIGN_OR_RETURN(const MsrList list, MsrList::QuerySaved(kvm_fd));
   Msrs written(list.indices());
-  written.Remove(kTscMsr);
+  for (const uint32_t running : {kTscMsr, kHyperVRuntimeMsr, kHyperVTimeMsr}) {
+    written.Remove(running);
+  }
   LIBVMM_RETURN_IF_ERROR(written.ReadFrom(vcpu, OnRefusedMsr::kSkip).status());
   LIBVMM_ASSIGN_OR_RETURN(const std::vector<uint32_t> refused,
                           written.WriteTo(vcpu, OnRefusedMsr::kSkip));

@@ -53,6 +53,9 @@ constexpr uint32_t kStar = 0xc0000081;
 constexpr uint32_t kLstar = 0xc0000082;
 constexpr uint32_t kFmask = 0xc0000084;
 constexpr uint32_t kKernelGsBase = 0xc0000102;
+// Counters, Hypervisor Top-Level Functional Specification.
+constexpr uint32_t kHyperVRuntime = 0x40000010;
+constexpr uint32_t kHyperVTime = 0x40000020;
 constexpr uint32_t kNoMsr = 0xdeadbeef;
 
 constexpr size_t kXstateBv = 512;

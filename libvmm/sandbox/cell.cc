@@ -1,11 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "libvmm/sandbox/cell.h"
 
+#include <fcntl.h>
+
 #include <algorithm>
 #include <bit>
+#include <cerrno>
 #include <span>
 #include <utility>
 
+#include "libvmm/base/errno_status.h"
 #include "libvmm/base/status_macros.h"
 #include "libvmm/kvm/abi.h"
 #include "libvmm/kvm/dirty_log.h"
@@ -88,6 +92,15 @@ absl::Status Cell::ReplaceMemory(MemoryRegion memory) {
   memory_.guest_memory().Reclaim();
   dirty_ = memory_.guest_memory().Regions().front().dirty;
   return absl::OkStatus();
+}
+
+absl::StatusOr<UniqueFd> Cell::DuplicateMemoryFd() const {
+  if (region_.fd() < 0) {
+    return absl::FailedPreconditionError("the memory has no descriptor");
+  }
+  const int fd = ::fcntl(region_.fd(), F_DUPFD_CLOEXEC, 0);
+  if (fd < 0) return ErrnoStatus(errno, "fcntl(F_DUPFD_CLOEXEC)");
+  return UniqueFd(fd);
 }
 
 absl::Status Cell::DrainRing() {

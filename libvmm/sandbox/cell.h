@@ -11,6 +11,7 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "libvmm/base/address.h"
+#include "libvmm/base/unique_fd.h"
 #include "libvmm/kvm/cpuid.h"
 #include "libvmm/kvm/dirty_ring.h"
 #include "libvmm/kvm/kvm.h"
@@ -59,6 +60,12 @@ class Cell {
   // Puts other memory of the same size in the place of the present one. KVM
   // forgets all that it derived from the old one. Nothing is dirty afterwards.
   absl::Status ReplaceMemory(MemoryRegion memory);
+
+  // The memfd behind the memory; kFailedPrecondition for memory of another kind.
+  absl::StatusOr<UniqueFd> DuplicateMemoryFd() const;
+
+  // What was written through memory() is not dirty any more.
+  void ForgetHostWrites() { dirty_->Clear(); }
 
   // Empties the vCPU's ring; needed when it is full (kDirtyRingFull).
   absl::Status DrainRing();

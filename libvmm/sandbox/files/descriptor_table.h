@@ -2,6 +2,7 @@
 #ifndef LIBVMM_SANDBOX_FILES_DESCRIPTOR_TABLE_H_
 #define LIBVMM_SANDBOX_FILES_DESCRIPTOR_TABLE_H_
 
+#include <cstddef>
 #include <cstdint>
 #include <vector>
 
@@ -75,6 +76,9 @@ class DescriptorTable {
     int32_t file = -1;  // index in files_
     bool close_on_exec = false;
   };
+
+  // Makes the free number `fd` refer to files_[file].
+  void Occupy(int fd, int32_t file, bool close_on_exec);
 
   std::vector<Slot> slots_;
   std::vector<OpenFile> files_;

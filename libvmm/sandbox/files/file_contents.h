@@ -31,7 +31,9 @@ class FileContents {
       : base_(base), size_(base.size()) {}
 
   FileContents(const FileContents& other);
+  FileContents(FileContents&&) = default;
   FileContents& operator=(const FileContents&) = delete;
+  FileContents& operator=(FileContents&&) = default;
 
   [[nodiscard]] uint64_t size() const { return size_; }
   // Host memory that it asked for, blocks that it shares included.
@@ -59,12 +61,10 @@ class FileContents {
     uint32_t owned : 1 = 0;  // no copy of this object shares it
   };
 
-  // Makes the block writable to its byte `end`; false when the budget forbids.
-  bool Prepare(uint64_t index, size_t end, uint64_t budget);
+  // Makes the block this object's own, with room to its byte `end`; false when
+  // charge() would pass `limit`.
+  bool Prepare(uint64_t index, size_t end, uint64_t limit);
   [[nodiscard]] std::span<const std::byte> BaseOf(uint64_t index) const;
-  // Resizes the table of blocks, with its charge.
-  void SetBlockCount(size_t count);
-
   std::span<const std::byte> base_;
   uint64_t size_ = 0;
   uint64_t charge_ = 0;

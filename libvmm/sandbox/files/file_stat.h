@@ -24,9 +24,9 @@ struct FileStat {
   // Of 512 bytes, as st_blocks counts; a hole has none.
   uint64_t blocks = 0;
   // Reading does not change the access time (as if mounted noatime).
-  absl::Time access_time;
-  absl::Time modify_time;
-  absl::Time change_time;
+  absl::Time access_time{};
+  absl::Time modify_time{};
+  absl::Time change_time{};
 };
 
 // What statfs(2) tells. Blocks are of kFileBlockSize bytes.

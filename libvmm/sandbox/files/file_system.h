@@ -75,14 +75,14 @@ class FileSystem {
  public:
   struct Options {
     // What there is at first; null is an empty root directory.
-    std::shared_ptr<const FileTree> tree;
-    FileLimits limits;
-    StandardStreams streams;
+    std::shared_ptr<const FileTree> tree{};
+    FileLimits limits{};
+    StandardStreams streams{};
     // Fills the bytes for /dev/random and /dev/urandom. Without it opening them
     // is -ENXIO.
-    absl::AnyInvocable<void(std::span<std::byte>)> random;
+    absl::AnyInvocable<void(std::span<std::byte>)> random = nullptr;
     // The time of changes; without it the host's (absl::Now).
-    absl::AnyInvocable<absl::Time()> now;
+    absl::AnyInvocable<absl::Time()> now = nullptr;
     // Every change of a file or directory is -EROFS. Pipes still work.
     bool read_only = false;
     // An absolute path to a directory of the tree.
@@ -135,6 +135,8 @@ class FileSystem {
   int64_t Pipe(int flags, std::array<int, 2>& fds);
   // 1, -ENOTTY or -EBADF.
   [[nodiscard]] int64_t IsTerminal(int fd) const;
+  // Whether it is one of the embedder's streams, or a copy.
+  [[nodiscard]] bool IsStream(int fd) const;
   // What poll(2) puts into revents for `events`, at once; POLLNVAL for a bad
   // descriptor. Streams are always ready.
   [[nodiscard]] int64_t Poll(int fd, int events) const;
@@ -242,27 +244,54 @@ class FileSystem {
 
   static absl::Status CheckOptions(const Options& options);
 
-  // Where a relative path starts: an inode, or a negated errno.
+  // --- Paths. Inodes are above 0; results below are negated errnos.
+  // Where a relative path starts.
   int64_t StartOf(int dirfd, absl::string_view path) const;
-  // Walks to a file that must be there; its inode, or a negated errno.
+  int64_t Walk(At at, internal::PathWalk::End end,
+               internal::PathWalk& walk) const;
+  // Walks to the place of a new name.
+  int64_t WalkNew(At at, bool directory, internal::PathWalk& walk) const;
+  // The inode of a file that must be there.
   int64_t Resolve(int dirfd, absl::string_view path, bool follow) const;
-  // As Resolve with the two AT_ flags; with an empty path and AT_EMPTY_PATH the
-  // file behind the descriptor, 0 for a stream.
+  // As Resolve; with AT_EMPTY_PATH the descriptor's inode, 0 for a stream.
   int64_t ResolveAt(int dirfd, absl::string_view path, int flags) const;
-  // Walks to a place for a new name in a directory that is alive.
-  int64_t ResolveNew(At at, bool directory, internal::PathWalk& walk) const;
+  // As ResolveAt; the node for changing, null for a stream.
+  int64_t ResolveToChange(int dirfd, absl::string_view path, int flags,
+                          internal::Node*& node);
+
+  // --- Nodes and names
+  // The node for changing; -ENOSPC when that passes a limit.
+  int64_t Mutable(uint64_t inode, internal::Node*& node);
+  // The directory for changing, with budget for `name` and `more` bytes.
+  int64_t PrepareEntry(uint64_t directory, absl::string_view name,
+                       uint64_t more, internal::Node*& node);
+  int64_t AddEntry(internal::Node& directory, absl::string_view name,
+                   uint64_t inode);
+  void RemoveEntry(internal::Node& directory, absl::string_view name);
+  // Puts a new node where the walk ended; its inode.
   int64_t LinkNew(const internal::PathWalk& walk, internal::Node node);
-  // The parent directory for changing, with budget for `name`.
-  int64_t MutableDirectory(uint64_t inode, absl::string_view new_name,
-                           internal::Node*& node);
-  // The last name of a file, or its last descriptor, has gone.
+  // After a name of `node` was removed from `parent`.
+  void DropName(uint64_t inode, internal::Node& node, internal::Node& parent);
+  // Forgets a node without names unless something has it open.
   void DropIfUnused(uint64_t inode);
-  void DropLink(uint64_t inode);
-  [[nodiscard]] bool InUse(uint64_t inode) const;
-  bool IsAncestor(uint64_t ancestor, uint64_t inode) const;
-  int64_t CreateFile(const internal::PathWalk& walk, uint32_t mode);
-  int64_t Install(internal::OpenFile file, bool close_on_exec, int lowest);
-  int64_t CloseFile(uint32_t file);
+  // Whether the directory is `ancestor` or below it.
+  bool IsWithin(uint64_t inode, uint64_t ancestor) const;
+  int64_t CheckUnlink(const internal::PathWalk& walk) const;
+  int64_t CheckRemoveDirectory(const internal::PathWalk& walk) const;
+  int64_t CheckRename(const internal::PathWalk& from,
+                      const internal::PathWalk& to, unsigned flags) const;
+  int64_t EnterDirectory(uint64_t inode);
+
+  // --- Descriptors
+  // Whether a file that is there may be opened so.
+  int64_t CheckOpen(uint64_t inode, int flags) const;
+  int64_t Install(const internal::OpenFile& file, bool close_on_exec);
+  int64_t DupFrom(int fd, int lowest, bool close_on_exec);
+  void CloseOpen(int fd);
+  FileStat StatOf(const internal::OpenFile& file) const;
+
+  // --- Contents. Without `offset`, from the file's own and moving it.
+  int64_t CheckPositioned(const internal::OpenFile* file, int64_t offset) const;
   int64_t ReadNode(internal::OpenFile& file, std::span<std::byte> to,
                    std::optional<int64_t> offset);
   int64_t WriteNode(internal::OpenFile& file, std::span<const std::byte> from,
@@ -272,8 +301,12 @@ class FileSystem {
   int64_t TruncateNode(uint64_t inode, int64_t size);
   int64_t ReadPipe(uint64_t inode, std::span<std::byte> to);
   int64_t WritePipe(uint64_t inode, std::span<const std::byte> from);
-  int64_t Mutable(uint64_t inode, internal::Node*& node);
-  FileStat StreamStat() const;
+  int64_t ReadDevice(DeviceKind kind, std::span<std::byte> to);
+  int64_t ReadStream(std::span<std::byte> to);
+  int64_t WriteStream(internal::OpenFile::Stream stream,
+                      std::span<const std::byte> from);
+
+  VolumeStat Volume() const;
   absl::Time Now();
 
   Options options_;
@@ -281,7 +314,9 @@ class FileSystem {
   internal::DescriptorTable descriptors_;
   uint64_t working_directory_;
   uint32_t umask_;
-  // What Restore may rely on: nothing but nodes_ differs from base_ unless set.
+  // WriteFile is under way, which read_only does not hinder.
+  bool embedder_writes_ = false;
+  // Something other than nodes_ differs from base_.
   bool changed_ = false;
   std::shared_ptr<const internal::SavedFiles> base_;
 };

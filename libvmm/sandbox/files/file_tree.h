@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <memory>
 #include <span>
+#include <string>
 #include <vector>
 
 #include "absl/status/status.h"
@@ -45,8 +46,26 @@ class FileTree {
 
   std::vector<internal::Node> nodes_;
   // What file nodes refer to. Buffers do not move when the vector grows.
-  std::vector<std::unique_ptr<std::byte[]>> contents_;
+  std::vector<std::unique_ptr<const std::byte[]>> contents_;
   uint64_t bytes_ = 0;
+};
+
+// Of a file in a FileTree.
+struct FileAttributes {
+  // Permission bits, 07777 at most. Shown to programs; none is held to them.
+  uint32_t mode = 0644;
+  uint32_t user = 0;
+  uint32_t group = 0;
+  absl::Time modify_time = absl::UnixEpoch();
+};
+inline constexpr uint32_t kDirectoryMode = 0755;
+
+// Bounds of FileTreeBuilder::AddHostDirectory.
+struct HostDirectoryLimits {
+  uint64_t bytes = uint64_t{1} << 30;
+  size_t files = 1 << 16;
+  // Directories within directories.
+  int depth = 64;
 };
 
 // Puts a FileTree together.
@@ -70,22 +89,8 @@ class FileTree {
 //     AddHostDirectory whatever it had added until then.
 class FileTreeBuilder {
  public:
-  struct Attributes {
-    // Permission bits, 07777 at most. Shown to programs; none is held to them.
-    uint32_t mode = 0644;
-    uint32_t user = 0;
-    uint32_t group = 0;
-    absl::Time modify_time = absl::UnixEpoch();
-  };
-  static constexpr Attributes kDirectory = {.mode = 0755};
-
-  // Bounds of AddHostDirectory; kResourceExhausted beyond, naming the file.
-  struct HostLimits {
-    uint64_t bytes = uint64_t{1} << 30;
-    size_t files = 1 << 16;
-    // Directories within directories.
-    int depth = 64;
-  };
+  using Attributes = FileAttributes;
+  using HostLimits = HostDirectoryLimits;
 
   FileTreeBuilder();
   FileTreeBuilder(FileTreeBuilder&&) noexcept;
@@ -100,7 +105,8 @@ class FileTreeBuilder {
 
   // A copy of the host's file with its permissions and time of modification,
   // but as root's. Follows symbolic links. kInvalidArgument when it is not a
-  // regular file or longer than `max_size`; the errno otherwise.
+  // regular file, kResourceExhausted when it is longer than `max_size`, the
+  // errno's code otherwise.
   // Cost: one read of the whole file into memory of its size.
   absl::Status AddHostFile(absl::string_view path, absl::string_view host_path,
                            uint64_t max_size = uint64_t{1} << 30);
@@ -109,12 +115,11 @@ class FileTreeBuilder {
   // directory, in it and below, at `path`, which may be there already as a
   // directory. Links are taken as text, never followed on the host: in the
   // sandbox they lead to what is in the tree by that name, or nowhere. Sockets,
-  // pipes and devices are left out.
+  // pipes and devices are left out. kResourceExhausted, naming the file, where
+  // a limit is passed.
   absl::Status AddHostDirectory(absl::string_view path,
                                 absl::string_view host_directory,
-                                const HostLimits& limits);
-  absl::Status AddHostDirectory(absl::string_view path,
-                                absl::string_view host_directory);
+                                const HostLimits& limits = {});
 
   // `target` is any text from 1 to 4095 bytes without NUL.
   absl::Status AddSymlink(absl::string_view path, absl::string_view target,
@@ -122,7 +127,8 @@ class FileTreeBuilder {
 
   // Sets the attributes of a directory that is there already.
   absl::Status AddDirectory(absl::string_view path,
-                            const Attributes& attributes = kDirectory);
+                            const Attributes& attributes = {
+                                .mode = kDirectoryMode});
 
   absl::Status AddDevice(absl::string_view path, DeviceKind kind);
   // /dev with null, zero, full, random and urandom.
@@ -131,6 +137,22 @@ class FileTreeBuilder {
   [[nodiscard]] std::shared_ptr<const FileTree> Build() &&;
 
  private:
+  struct HostWalk;
+
+  // Adds a node; `path` and the rest as above.
+  absl::Status Add(absl::string_view path, const Attributes& attributes,
+                   internal::Node::Body body);
+  absl::Status AddContents(absl::string_view path, const Attributes& attributes,
+                           std::unique_ptr<const std::byte[]> bytes,
+                           size_t size);
+  // Puts a node into the directory `parent`, as `name`; its inode.
+  uint64_t Insert(uint64_t parent, absl::string_view name,
+                  const Attributes& attributes, internal::Node::Body body);
+  absl::Status AddHostEntries(HostWalk& walk, int directory,
+                              const std::string& host_path,
+                              const std::string& path, int depth);
+  internal::Node& At(uint64_t inode) { return tree_->nodes_[inode - 1]; }
+
   std::unique_ptr<FileTree> tree_;
 };
 

@@ -48,9 +48,9 @@ struct Node {
   // Of a directory: the one it is in, and where in there. The root's is itself.
   uint64_t parent = 0;
   int64_t position = 0;
-  absl::Time access_time;
-  absl::Time modify_time;
-  absl::Time change_time;
+  absl::Time access_time{};
+  absl::Time modify_time{};
+  absl::Time change_time{};
 
   [[nodiscard]] const FileContents* file() const {
     return std::get_if<FileContents>(&body);

@@ -55,11 +55,11 @@ struct ProcessState {
   // Who the program is told to be.
   int32_t pid = 1;
   int32_t parent_pid = 0;
-  uint32_t user = 1000;
-  uint32_t group = 1000;
+  uint32_t user = 0;  // to whom FileSystem denies nothing
+  uint32_t group = 0;
   std::array<char, kNameSize> name{};  // PR_SET_NAME; NUL-terminated
 
-  // 32-bit Linux style limits of getrlimit, by RLIMIT_ number. They are told to
+  // Limits of getrlimit, by RLIMIT_ number. They are told to
   // the program; memory is bounded by the address space, files by the file
   // system.
   std::array<Limit, kLimitCount> limits{};
@@ -78,12 +78,13 @@ struct ProcessState {
   Gva fs_base{};
   Gva gs_base{};
 
-  uint32_t file_mode_mask = 022;  // umask
   uint32_t personality = 0;
 
+  // The embedder's monotonic clock when the program started.
+  absl::Duration started = absl::ZeroDuration();
   // How far sleeps that nobody slept have moved the program's clocks on.
   absl::Duration skipped_time = absl::ZeroDuration();
-  // When the sleep under way ends, by the program's monotonic clock.
+  // When the sleep of a pending call ends, by the program's monotonic clock.
   std::optional<absl::Duration> sleeping_until{};
 
   // Where randomness comes from when the embedder wants the same each time;

@@ -14,8 +14,7 @@ namespace {
 
 constexpr uint64_t kNeverBlocked = SignalBit(SIGKILL) | SignalBit(SIGSTOP);
 constexpr uint64_t kIgnoredByDefault = SignalBit(SIGCHLD) | SignalBit(SIGURG) |
-                                       SignalBit(SIGWINCH) |
-                                       SignalBit(SIGCONT);
+                                       SignalBit(SIGWINCH) | SignalBit(SIGCONT);
 // Values of SignalAction::handler: SIG_DFL and SIG_IGN.
 constexpr uint64_t kDefault = 0;
 constexpr uint64_t kIgnore = 1;
@@ -23,8 +22,8 @@ constexpr uint64_t kIgnore = 1;
 bool IsIgnored(const ProcessState& process, int signal) {
   if ((SignalBit(signal) & kNeverBlocked) != 0) return false;
   const uint64_t handler = process.actions[signal - 1].handler;
-  return handler == kIgnore || (handler == kDefault &&
-                                (SignalBit(signal) & kIgnoredByDefault) != 0);
+  return handler == kIgnore ||
+         (handler == kDefault && (SignalBit(signal) & kIgnoredByDefault) != 0);
 }
 
 }  // namespace

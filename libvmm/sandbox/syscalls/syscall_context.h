@@ -8,18 +8,18 @@
 #include <span>
 #include <string>
 #include <type_traits>
+#include <utility>
 
 #include "absl/time/time.h"
 #include "libvmm/base/address.h"
+#include "libvmm/sandbox/address_space/address_space.h"
+#include "libvmm/sandbox/address_space/user_memory.h"
+#include "libvmm/sandbox/files/file_system.h"
 #include "libvmm/sandbox/syscalls/process_state.h"
 #include "libvmm/sandbox/syscalls/syscall_host.h"
 #include "libvmm/sandbox/syscalls/syscall_outcome.h"
 
 namespace libvmm::sandbox {
-
-class AddressSpace;
-class FileSystem;
-class UserMemory;
 
 // All that a handler of a system call may touch: the program's memory, files
 // and process state, time, randomness, and the ways to end a call otherwise
@@ -33,7 +33,7 @@ class UserMemory;
 //
 // A handler copies what it needs from the program's memory once, then checks
 // the copy. Addresses and sizes are the program's and may be anything; where an
-// access does not hold, nothing is copied and the handler returns -EFAULT.
+// access does not hold the handler returns -EFAULT.
 //
 // Thread-safety: thread-compatible; used while the vCPU is stopped.
 // Ownership: keeps references to its parts, which must outlive it.
@@ -43,26 +43,28 @@ class SyscallContext {
  public:
   struct Parts {
     AddressSpace& space;
-    UserMemory& memory;
     FileSystem& files;
     ProcessState& process;
     SyscallHost& host;
   };
 
-  explicit SyscallContext(const Parts& parts) : parts_(parts) {}
+  explicit SyscallContext(const Parts& parts)
+      : parts_(parts), memory_(std::in_place, parts.space) {}
 
   SyscallContext(const SyscallContext&) = delete;
   SyscallContext& operator=(const SyscallContext&) = delete;
 
   [[nodiscard]] AddressSpace& space() { return parts_.space; }
-  [[nodiscard]] UserMemory& memory() { return parts_.memory; }
+  // What it runs out of ends the call as OutOfMemory, where a handler returns
+  // -EFAULT.
+  [[nodiscard]] UserMemory& memory() { return *memory_; }
   [[nodiscard]] FileSystem& files() { return parts_.files; }
   [[nodiscard]] ProcessState& process() { return parts_.process; }
 
   // ---- The program's memory ------------------------------------------------
 
-  // Copies all the bytes or none; false when the program itself could not have
-  // made the access. An empty access succeeds anywhere.
+  // False when the program itself could not have made the whole access; some
+  // of it may have been copied then. An empty access succeeds anywhere.
   [[nodiscard]] bool ReadBytes(Gva from, std::span<std::byte> to);
   [[nodiscard]] bool WriteBytes(Gva to, std::span<const std::byte> from);
 
@@ -92,17 +94,19 @@ class SyscallContext {
   // The program's clocks: the embedder's, moved on by what sleeps have skipped.
   [[nodiscard]] absl::Duration Monotonic() const;
   [[nodiscard]] absl::Time Now() const;
+  // What the program is told to have used of the processor: all the time since
+  // its start that no sleep has skipped.
+  [[nodiscard]] absl::Duration ProcessorTime() const;
 
   enum class Wait {
     kOver,     // the time has passed
     kEndless,  // it never will: Deadlock() was called
     kPending,  // not yet: Pend() was called
   };
-  // Waits until the program's monotonic clock shows `until`, InfiniteDuration
-  // included, as SyscallHost says. Where it is not kOver the handler returns
-  // with any value.
-  [[nodiscard]] Wait SleepUntil(absl::Duration until);
-  // The same from now on. The moment is remembered while the call is pending.
+  // Waits for `duration`, which may be InfiniteDuration, in the way that
+  // SyscallHost says; not at all when it is not positive. Unless it is kOver
+  // the handler returns, with any value. While the call is pending the moment
+  // of its end is remembered, and `duration` no longer counts.
   [[nodiscard]] Wait SleepFor(absl::Duration duration);
 
   void FillRandom(std::span<std::byte> bytes);
@@ -127,12 +131,13 @@ class SyscallContext {
   // to be loaded before the program runs on.
   [[nodiscard]] bool TakeSegmentBasesChanged();
 
-  // What a handler has set instead of returning, or nothing; forgets it.
+  // How a call ends whose handler returned `value`; forgets what it has set.
   // SyscallTable calls it.
-  [[nodiscard]] std::optional<SyscallOutcome> TakeOutcome();
+  [[nodiscard]] SyscallOutcome Finish(int64_t value);
 
  private:
   Parts parts_;
+  std::optional<UserMemory> memory_;
   std::optional<SyscallOutcome> outcome_;
   bool segment_bases_changed_ = false;
 };

@@ -33,9 +33,9 @@ namespace {
 using internal::SyscallEntry;
 
 constexpr std::span<const SyscallEntry> (*kSubjects[])() = {
-    internal::DescriptorCalls, internal::MemoryCalls,   internal::PathCalls,
-    internal::PollCalls,       internal::ProcessCalls,  internal::ResourceCalls,
-    internal::SignalCalls,     internal::SystemCalls,   internal::ThreadCalls,
+    internal::DescriptorCalls, internal::MemoryCalls,  internal::PathCalls,
+    internal::PollCalls,       internal::ProcessCalls, internal::ResourceCalls,
+    internal::SignalCalls,     internal::SystemCalls,  internal::ThreadCalls,
     internal::TimeCalls,
 };
 
@@ -73,8 +73,7 @@ SyscallOutcome SyscallTable::Serve(SyscallContext& context, uint64_t number,
     if (refusal == Refusal::kFault) return ForbiddenSyscall{number};
     return SyscallReturned{-ENOSYS};
   }
-  const int64_t value = entry->handler(context, arguments);
-  return context.TakeOutcome().value_or(SyscallReturned{value});
+  return context.Finish(entry->handler(context, arguments));
 }
 
 bool SyscallTable::Has(uint64_t number) const {

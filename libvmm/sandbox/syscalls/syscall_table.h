@@ -78,7 +78,7 @@ class SyscallTable {
 
  private:
   struct Entry {
-    SyscallHandler handler;  // empty: refused
+    SyscallHandler handler;          // empty: refused
     std::optional<Refusal> refusal;  // nothing: `otherwise` says
   };
   struct Rows {
@@ -112,6 +112,8 @@ class SyscallTable::Builder {
   [[nodiscard]] SyscallTable Build() &&;
 
  private:
+  friend class SyscallTable;
+
   Entry& At(uint64_t number);
 
   Rows rows_;

@@ -44,8 +44,8 @@ std::optional<absl::Duration> ReadClock(SyscallContext& context,
 }
 
 // What clock_getres tells of a clock.
-constexpr long kFineResolution = 1;                         // ns
-constexpr long kCoarseResolution = kNanosecondsPerTick;     // ns
+constexpr long kFineResolution = 1;                      // ns
+constexpr long kCoarseResolution = kNanosecondsPerTick;  // ns
 
 int64_t ClockGettime(SyscallContext& context, const SyscallArguments& args) {
   const std::optional<absl::Duration> now = ReadClock(context, args.Int(0));
