@@ -3,6 +3,7 @@
 #include <linux/close_range.h>
 #include <signal.h>
 #include <sys/ioctl.h>
+#include <sys/mman.h>
 #include <sys/syscall.h>
 #include <sys/uio.h>
 #include <termios.h>
@@ -168,14 +169,14 @@ TEST(VectorTest, ManySmallBuffers) {
   TestProcess process;
   std::vector<Buffer> buffers;
   for (uint64_t i = 0; i < 1024; ++i) buffers.push_back({kBuffer + i, 1});
-  const Gva vectors = kBuffer + kPage - 8;
+  const Gva vectors(process.Value(SYS_mmap, 0, 1024 * sizeof(Buffer),
+                                  PROT_READ | PROT_WRITE,
+                                  MAP_PRIVATE | MAP_ANONYMOUS, -1, 0));
   process.PutBytes(std::as_bytes(std::span(buffers)), vectors);
   const std::string expected = process.Text(kBuffer, 1024);
   EXPECT_EQ(process.Value(SYS_writev, 1, vectors, 1024), 1024);
   EXPECT_EQ(process.output, expected);
-  const int64_t zero = process.Value(
-      SYS_open, process.Put("/dev/zero", TestProcess::kReadOnly - 16),
-      O_RDONLY);
+  const int64_t zero = Open(process, "/dev/zero", O_RDONLY);
   EXPECT_EQ(process.Value(SYS_readv, zero, vectors, 1024), 1024);
 }
 
