@@ -179,6 +179,36 @@ TEST(RunFaultsTest, VcpuThreadWithDeadline) {
       });
 }
 
+TEST(RunFaultsTest, VcpuThreadWithDeadlineOnBothClocks) {
+  LIBVMM_NEEDS_KVM();
+  Check(
+      KvmScenario("VcpuThread, Deadline with cpu_time")
+          .GivesCode("timer_create", {EAGAIN},
+                     absl::StatusCode::kResourceExhausted, "RLIMIT_SIGPENDING")
+          .Survives("timer_settime", {}, "disarming at the end")
+          .Survives("KVM_RUN", {EINTR, EAGAIN}, "is an exit"),
+      []() -> absl::Status {
+        LIBVMM_RETURN_IF_ERROR(WithoutFaults(
+            [] { return VcpuThread::InstallKickHandler(SIGUSR1); }));
+        LIBVMM_ASSIGN_OR_RETURN(RealModeGuest guest,
+                                WithoutFaults([] { return OutGuest(); }));
+        LIBVMM_ASSIGN_OR_RETURN(VcpuThread thread, WithoutFaults([] {
+                                  return VcpuThread::Attach(SIGUSR1);
+                                }));
+        const absl::StatusOr<Deadline> deadline = thread.StartDeadline(
+            {.after = absl::Seconds(600), .cpu_time = absl::Seconds(600)});
+        if (!deadline.ok()) {
+          // It is as if it had not been tried.
+          return WithoutFaults([&] {
+            return thread.StartDeadline({.exits = 1}).ok()
+                       ? deadline.status()
+                       : absl::InternalError("half a deadline lives");
+          });
+        }
+        return thread.Run(guest.vcpu()).status();
+      });
+}
+
 TEST(RunFaultsTest, KickBeforeRun) {
   LIBVMM_NEEDS_KVM();
   Check(KvmScenario("Kicker::Kick before Run")

@@ -66,7 +66,7 @@ absl::StatusOr<std::unique_ptr<FileSystem>> FileSystem::Create(
   PathWalk walk;
   const bool found =
       !directory.empty() && directory.front() == '/' &&
-      walk.Run(nodes, kRootInode, directory, /*follow=*/true) == 0 &&
+      walk.Run(nodes, kRootInode, directory, PathWalk::End::kFollow) == 0 &&
       walk.inode != 0 && nodes.Find(walk.inode)->directory() != nullptr;
   if (!found) {
     return absl::InvalidArgumentError(absl::StrCat(
@@ -137,18 +137,18 @@ int64_t FileSystem::StartOf(int dirfd, absl::string_view path) const {
   return static_cast<int64_t>(file->inode);
 }
 
-int64_t FileSystem::Walk(At at, bool follow, bool keep_last,
-                         PathWalk& walk) const {
+int64_t FileSystem::Walk(At at, PathWalk::End end, PathWalk& walk) const {
   const int64_t start = StartOf(at.dirfd, at.path);
   if (start < 0) return start;
-  return walk.Run(nodes_, static_cast<uint64_t>(start), at.path, follow,
-                  keep_last);
+  return walk.Run(nodes_, static_cast<uint64_t>(start), at.path, end);
 }
 
 int64_t FileSystem::Resolve(int dirfd, absl::string_view path,
                             bool follow) const {
   PathWalk walk;
-  const int64_t result = Walk({dirfd, path}, follow, false, walk);
+  const int64_t result =
+      Walk({dirfd, path},
+           follow ? PathWalk::End::kFollow : PathWalk::End::kNoFollow, walk);
   if (result < 0) return result;
   return walk.inode != 0 ? static_cast<int64_t>(walk.inode) : -ENOENT;
 }

@@ -75,14 +75,14 @@ class FileSystem {
  public:
   struct Options {
     // What there is at first; null is an empty root directory.
-    std::shared_ptr<const FileTree> tree;
-    FileLimits limits;
-    StandardStreams streams;
+    std::shared_ptr<const FileTree> tree{};
+    FileLimits limits{};
+    StandardStreams streams{};
     // Fills the bytes for /dev/random and /dev/urandom. Without it opening them
     // is -ENXIO.
-    absl::AnyInvocable<void(std::span<std::byte>)> random;
+    absl::AnyInvocable<void(std::span<std::byte>)> random = nullptr;
     // The time of changes; without it the host's (absl::Now).
-    absl::AnyInvocable<absl::Time()> now;
+    absl::AnyInvocable<absl::Time()> now = nullptr;
     // Every change of a file or directory is -EROFS. Pipes still work.
     bool read_only = false;
     // An absolute path to a directory of the tree.
@@ -247,7 +247,7 @@ class FileSystem {
   // --- Paths. Inodes are above 0; results below are negated errnos.
   // Where a relative path starts.
   int64_t StartOf(int dirfd, absl::string_view path) const;
-  int64_t Walk(At at, bool follow, bool keep_last,
+  int64_t Walk(At at, internal::PathWalk::End end,
                internal::PathWalk& walk) const;
   // Walks to the place of a new name.
   int64_t WalkNew(At at, bool directory, internal::PathWalk& walk) const;

@@ -252,11 +252,13 @@ int64_t FileSystem::ChangeTimes(
   const ::timespec now = {.tv_sec = 0, .tv_nsec = UTIME_NOW};
   const auto [access, modify] =
       times.value_or(std::array<::timespec, 2>{now, now});
-  if (!IsValid(access) || !IsValid(modify)) return -EINVAL;
+  // Then Linux does not even look for the file.
+  if (access.tv_nsec == UTIME_OMIT && modify.tv_nsec == UTIME_OMIT) return 0;
   Node* node;
   const int64_t result = ResolveToChange(dirfd, path, flags, node);
-  if (result < 0 || node == nullptr) return result;
-  if (access.tv_nsec == UTIME_OMIT && modify.tv_nsec == UTIME_OMIT) return 0;
+  if (result < 0) return result;
+  if (!IsValid(access) || !IsValid(modify)) return -EINVAL;
+  if (node == nullptr) return 0;
   const absl::Time time = Now();
   node->access_time = ChosenTime(access, time).value_or(node->access_time);
   node->modify_time = ChosenTime(modify, time).value_or(node->modify_time);

@@ -77,14 +77,18 @@ int64_t FileSystem::Open(int dirfd, absl::string_view path, int flags,
   if (descriptors_.LowestFree(0, options_.limits.descriptors) < 0) {
     return -EMFILE;
   }
+  using End = PathWalk::End;
   const bool follow =
       (flags & O_NOFOLLOW) == 0 && !(create && (flags & O_EXCL) != 0);
+  const End end = create ? (follow ? End::kCreateFollow : End::kCreateNoFollow)
+                         : (follow ? End::kFollow : End::kNoFollow);
   PathWalk walk;
-  int64_t result = Walk({dirfd, path}, follow, /*keep_last=*/create, walk);
+  int64_t result = Walk({dirfd, path}, end, walk);
   if (result < 0) return result;
   if (create && walk.trailing_slash && walk.last == PathWalk::Last::kName) {
     return -EISDIR;
   }
+  if (walk.name_error != 0) return walk.name_error;
   uint64_t inode = walk.inode;
   if (inode == 0) {
     if (!create) return -ENOENT;
@@ -100,8 +104,9 @@ int64_t FileSystem::Open(int dirfd, absl::string_view path, int flags,
       if (result < 0) return result;
     }
   }
-  return Install({.inode = inode, .flags = (flags & ~kNotShown) | kLargeFile},
-                 (flags & O_CLOEXEC) != 0);
+  const int shown =
+      (flags & ~kNotShown) | ((flags & O_PATH) != 0 ? 0 : kLargeFile);
+  return Install({.inode = inode, .flags = shown}, (flags & O_CLOEXEC) != 0);
 }
 
 void FileSystem::CloseOpen(int fd) {

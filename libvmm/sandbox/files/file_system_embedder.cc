@@ -63,7 +63,7 @@ absl::Status FileSystem::WriteFile(absl::string_view path,
   embedder_writes_ = true;
   const absl::Cleanup done = [this] { embedder_writes_ = false; };
   PathWalk walk;
-  int64_t result = Walk({AT_FDCWD, path}, /*follow=*/true, false, walk);
+  int64_t result = Walk({AT_FDCWD, path}, PathWalk::End::kFollow, walk);
   if (result < 0) return Failed("WriteFile", path, result);
   uint64_t inode = walk.inode;
   if (inode == 0) {

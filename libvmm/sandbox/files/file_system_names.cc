@@ -4,6 +4,7 @@
 // order of the checks is Linux's, so that the same errno comes when two apply.
 #include <fcntl.h>
 #include <linux/fs.h>
+#include <sys/stat.h>
 
 #include <cerrno>
 #include <string>
@@ -27,9 +28,10 @@ constexpr uint32_t kMaxLinks = 1u << 31;
 }  // namespace
 
 int64_t FileSystem::WalkNew(At at, bool directory, PathWalk& walk) const {
-  const int64_t result = Walk(at, /*follow=*/false, /*keep_last=*/true, walk);
+  const int64_t result = Walk(at, PathWalk::End::kName, walk);
   if (result < 0) return result;
   if (walk.last != PathWalk::Last::kName || walk.inode != 0) return -EEXIST;
+  if (walk.name_error != 0) return walk.name_error;
   return walk.trailing_slash && !directory ? -ENOENT : 0;
 }
 
@@ -68,6 +70,10 @@ int64_t FileSystem::LinkNew(const PathWalk& walk, Node node) {
   node.access_time = node.modify_time = node.change_time = now;
   node.parent = is_directory ? walk.parent : 0;
   node.links = is_directory ? 2 : 1;
+  if ((parent->permissions & S_ISGID) != 0) {
+    node.group = parent->group;
+    if (is_directory) node.permissions |= S_ISGID;
+  }
   const uint64_t inode = nodes_.Add(std::move(node));
   if (inode == 0) return -ENOSPC;
   const int64_t position = AddEntry(*parent, walk.name, inode);
@@ -135,6 +141,7 @@ int64_t FileSystem::Link(At from, At to, int flags) {
 
 int64_t FileSystem::CheckUnlink(const PathWalk& walk) const {
   if (walk.last != PathWalk::Last::kName) return -EISDIR;
+  if (walk.name_error != 0) return walk.name_error;
   if (walk.inode == 0) return -ENOENT;
   if (nodes_.Find(walk.inode)->directory() != nullptr) return -EISDIR;
   return walk.trailing_slash ? -ENOTDIR : 0;
@@ -151,6 +158,7 @@ int64_t FileSystem::CheckRemoveDirectory(const PathWalk& walk) const {
     case PathWalk::Last::kName:
       break;
   }
+  if (walk.name_error != 0) return walk.name_error;
   if (walk.inode == 0) return -ENOENT;
   const Directory* const directory = nodes_.Find(walk.inode)->directory();
   if (directory == nullptr) return -ENOTDIR;
@@ -160,8 +168,7 @@ int64_t FileSystem::CheckRemoveDirectory(const PathWalk& walk) const {
 int64_t FileSystem::Unlink(int dirfd, absl::string_view path, int flags) {
   if ((flags & ~AT_REMOVEDIR) != 0) return -EINVAL;
   PathWalk walk;
-  int64_t result =
-      Walk({dirfd, path}, /*follow=*/false, /*keep_last=*/true, walk);
+  int64_t result = Walk({dirfd, path}, PathWalk::End::kName, walk);
   if (result < 0) return result;
   result = (flags & AT_REMOVEDIR) != 0 ? CheckRemoveDirectory(walk)
                                        : CheckUnlink(walk);
@@ -203,7 +210,9 @@ int64_t FileSystem::CheckRename(const PathWalk& from, const PathWalk& to,
   if (from.last != PathWalk::Last::kName) return -EBUSY;
   const bool no_replace = (flags & RENAME_NOREPLACE) != 0;
   if (to.last != PathWalk::Last::kName) return no_replace ? -EEXIST : -EBUSY;
+  if (from.name_error != 0) return from.name_error;
   if (from.inode == 0) return -ENOENT;
+  if (to.name_error != 0) return to.name_error;
   if (to.inode != 0 && no_replace) return -EEXIST;
   const Directory* const moved = nodes_.Find(from.inode)->directory();
   if (moved == nullptr && (from.trailing_slash || to.trailing_slash)) {
@@ -229,9 +238,9 @@ int64_t FileSystem::Rename(At from, At to, unsigned flags) {
   if ((flags & ~unsigned{RENAME_NOREPLACE}) != 0) return -EINVAL;
   PathWalk old_walk;
   PathWalk new_walk;
-  int64_t result = Walk(from, /*follow=*/false, /*keep_last=*/true, old_walk);
+  int64_t result = Walk(from, PathWalk::End::kName, old_walk);
   if (result < 0) return result;
-  result = Walk(to, /*follow=*/false, /*keep_last=*/true, new_walk);
+  result = Walk(to, PathWalk::End::kName, new_walk);
   if (result < 0) return result;
   result = CheckRename(old_walk, new_walk, flags);
   if (result < 0) return result;

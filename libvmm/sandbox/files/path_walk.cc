@@ -23,10 +23,13 @@ absl::string_view WithoutSlashes(absl::string_view path) {
 }  // namespace
 
 int64_t PathWalk::Run(const NodeTable& nodes, uint64_t start,
-                      absl::string_view path, bool follow, bool keep_last) {
+                      absl::string_view path, End end) {
   if (path.empty()) return -ENOENT;
   if (path.size() >= kPathLimit) return -ENAMETOOLONG;
   if (path.find('\0') != absl::string_view::npos) return -EINVAL;
+  const bool create = end == End::kCreateFollow || end == End::kCreateNoFollow;
+  const bool follow = end == End::kFollow || end == End::kCreateFollow;
+  const bool keep_last = create || end == End::kName;
   int links = 0;
   uint64_t at = path.front() == '/' ? kRootInode : start;
   absl::string_view rest = WithoutSlashes(path);
@@ -34,12 +37,10 @@ int64_t PathWalk::Run(const NodeTable& nodes, uint64_t start,
   parent = at;
   inode = at;
   while (!rest.empty()) {
-    const size_t end = std::min(rest.find('/'), rest.size());
-    name = rest.substr(0, end);
-    trailing_slash = end < rest.size();
-    rest = WithoutSlashes(rest.substr(end));
-    if (name.size() > kMaxNameSize) return -ENAMETOOLONG;
-
+    const size_t size = std::min(rest.find('/'), rest.size());
+    name = rest.substr(0, size);
+    trailing_slash = size < rest.size();
+    rest = WithoutSlashes(rest.substr(size));
     const Node* const node = nodes.Find(at);
     if (node == nullptr) return -ENOENT;
     const Directory* const directory = node->directory();
@@ -48,6 +49,19 @@ int64_t PathWalk::Run(const NodeTable& nodes, uint64_t start,
     last = name == "."    ? Last::kDot
            : name == ".." ? Last::kDotDot
                           : Last::kName;
+    if (last == Last::kName) {
+      if (create && rest.empty() && trailing_slash) {
+        inode = 0;
+        return 0;
+      }
+      name_error = node->links == 0             ? -ENOENT
+                   : name.size() > kMaxNameSize ? -ENAMETOOLONG
+                                                : 0;
+      if (name_error != 0) {
+        inode = 0;
+        return rest.empty() && keep_last ? 0 : name_error;
+      }
+    }
     inode = last == Last::kDot      ? at
             : last == Last::kDotDot ? node->parent
                                     : directory->Find(name);

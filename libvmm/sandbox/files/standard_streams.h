@@ -21,10 +21,10 @@ namespace libvmm::sandbox {
 // Thread-safety: called on the thread that calls the FileSystem.
 struct StandardStreams {
   // Without it: the end of file at once.
-  absl::AnyInvocable<int64_t(std::span<std::byte>)> input;
+  absl::AnyInvocable<int64_t(std::span<std::byte>)> input = nullptr;
   // Without it: everything is taken and forgotten.
-  absl::AnyInvocable<int64_t(std::span<const std::byte>)> output;
-  absl::AnyInvocable<int64_t(std::span<const std::byte>)> errors;
+  absl::AnyInvocable<int64_t(std::span<const std::byte>)> output = nullptr;
+  absl::AnyInvocable<int64_t(std::span<const std::byte>)> errors = nullptr;
   // Whether the program is to believe that all three are a terminal; else they
   // look like pipes.
   bool terminal = false;

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-#ifndef LIBVMM_PLATFORM_CPUID_SAMPLES_H_
-#define LIBVMM_PLATFORM_CPUID_SAMPLES_H_
+#ifndef LIBVMM_KVM_CPUID_SAMPLES_H_
+#define LIBVMM_KVM_CPUID_SAMPLES_H_
 
 // For tests: what KVM might support on two large processors, as lists of the
 // shape that KVM_GET_SUPPORTED_CPUID gives. Both have every feature of
@@ -130,4 +130,4 @@ inline Cpuid IntelSample() {
 
 }  // namespace libvmm::testing
 
-#endif  // LIBVMM_PLATFORM_CPUID_SAMPLES_H_
+#endif  // LIBVMM_KVM_CPUID_SAMPLES_H_

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-#ifndef LIBVMM_PLATFORM_MSR_REGISTERS_H_
-#define LIBVMM_PLATFORM_MSR_REGISTERS_H_
+#ifndef LIBVMM_KVM_MSR_REGISTERS_H_
+#define LIBVMM_KVM_MSR_REGISTERS_H_
 
 // Model-specific registers that a vCPU starts with (Intel SDM volume 4, table
 // 2-2; AMD APM volume 2, appendix A). All are 64 bits wide and rw.
@@ -41,4 +41,4 @@ enum class MemoryType : uint64_t {
 
 }  // namespace libvmm::msr
 
-#endif  // LIBVMM_PLATFORM_MSR_REGISTERS_H_
+#endif  // LIBVMM_KVM_MSR_REGISTERS_H_

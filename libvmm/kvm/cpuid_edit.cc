@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "libvmm/platform/cpuid_edit.h"
+#include "libvmm/kvm/cpuid_edit.h"
 
 #include <algorithm>
 #include <cstring>
 #include <utility>
 
 #include "libvmm/kvm/abi.h"
-#include "libvmm/platform/cpuid_registers.h"
+#include "libvmm/kvm/cpuid_registers.h"
 
 namespace libvmm {
 namespace {

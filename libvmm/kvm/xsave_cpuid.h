@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-#ifndef LIBVMM_PLATFORM_XSAVE_CPUID_H_
-#define LIBVMM_PLATFORM_XSAVE_CPUID_H_
+#ifndef LIBVMM_KVM_XSAVE_CPUID_H_
+#define LIBVMM_KVM_XSAVE_CPUID_H_
 
 #include <cstdint>
 
@@ -20,4 +20,4 @@ void LimitXsave(Cpuid& cpuid, uint32_t mask);
 
 }  // namespace libvmm
 
-#endif  // LIBVMM_PLATFORM_XSAVE_CPUID_H_
+#endif  // LIBVMM_KVM_XSAVE_CPUID_H_

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-#ifndef LIBVMM_PLATFORM_CPUID_EDIT_H_
-#define LIBVMM_PLATFORM_CPUID_EDIT_H_
+#ifndef LIBVMM_KVM_CPUID_EDIT_H_
+#define LIBVMM_KVM_CPUID_EDIT_H_
 
 #include <array>
 #include <cstdint>
@@ -48,4 +48,4 @@ void RaiseMax(Cpuid& cpuid, uint32_t base, uint32_t leaf);
 
 }  // namespace libvmm
 
-#endif  // LIBVMM_PLATFORM_CPUID_EDIT_H_
+#endif  // LIBVMM_KVM_CPUID_EDIT_H_

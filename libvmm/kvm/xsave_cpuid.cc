@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "libvmm/platform/xsave_cpuid.h"
+#include "libvmm/kvm/xsave_cpuid.h"
 
 #include <algorithm>
 
 #include "libvmm/kvm/abi.h"
-#include "libvmm/platform/cpuid_edit.h"
-#include "libvmm/platform/cpuid_registers.h"
+#include "libvmm/kvm/cpuid_edit.h"
+#include "libvmm/kvm/cpuid_registers.h"
 
 namespace libvmm {
 

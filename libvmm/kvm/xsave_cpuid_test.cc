@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "libvmm/platform/xsave_cpuid.h"
+#include "libvmm/kvm/xsave_cpuid.h"
 
 #include "gtest/gtest.h"
 #include "libvmm/kvm/abi.h"
-#include "libvmm/platform/cpuid_samples.h"
+#include "libvmm/kvm/cpuid_samples.h"
 
 namespace libvmm {
 namespace {

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-#ifndef LIBVMM_PLATFORM_CPUID_REGISTERS_H_
-#define LIBVMM_PLATFORM_CPUID_REGISTERS_H_
+#ifndef LIBVMM_KVM_CPUID_REGISTERS_H_
+#define LIBVMM_KVM_CPUID_REGISTERS_H_
 
-// Leaves of CPUID and fields in their registers, as far as the platform writes
+// Leaves of CPUID and fields in their registers, as far as libvmm uses
 // them (Intel SDM volume 2, "CPUID"; AMD APM volume 3, appendix E; Linux
 // Documentation/virt/kvm/x86/cpuid.rst). Feature bits that come by the word are
 // in cpu_features.h.
@@ -83,7 +83,10 @@ using EnergyBias = Field<uint32_t, 3, 3>;  // ECX
 
 // Leaf 0x7.
 using Sgx = Field<uint32_t, 2, 2>;                 // subleaf 0 EBX
+using Smep = Field<uint32_t, 7, 7>;                // subleaf 0 EBX
+using Smap = Field<uint32_t, 20, 20>;              // subleaf 0 EBX
 using Pt = Field<uint32_t, 25, 25>;                // subleaf 0 EBX
+using Umip = Field<uint32_t, 2, 2>;                // subleaf 0 ECX
 using SgxLaunch = Field<uint32_t, 30, 30>;         // subleaf 0 ECX
 using ArchLbr = Field<uint32_t, 19, 19>;           // subleaf 0 EDX
 using AmxBf16 = Field<uint32_t, 22, 22>;           // subleaf 0 EDX
@@ -148,4 +151,4 @@ using AmdNodes = Field<uint32_t, 10, 8>;        // ECX: in the socket, less one
 
 }  // namespace libvmm::cpuid
 
-#endif  // LIBVMM_PLATFORM_CPUID_REGISTERS_H_
+#endif  // LIBVMM_KVM_CPUID_REGISTERS_H_
