@@ -197,7 +197,7 @@ const Row kRows[] = {
      Use::kWrite},
 };
 
-// Null is a way to leave the argument out for these.
+// Null is a way to leave the argument out for these, or an error of its own.
 bool IsOptional(const Row& row) {
   constexpr const char* kOptional[] = {
       "ppoll time",
@@ -226,6 +226,7 @@ bool IsOptional(const Row& row) {
       "getcpu",
       "getcpu node",
       "futex time",
+      "sched_getparam",
   };
   for (const char* const name : kOptional) {
     if (std::string(name) == row.what) return true;
