@@ -120,8 +120,10 @@ class GuestCpu {
   // sandbox with the same memory. No ioctl.
   absl::Status Restore(const Snapshot& snapshot);
   // The same within one system call: only general registers. No ioctl.
-  struct SavedSyscall;
-  [[nodiscard]] std::unique_ptr<SavedSyscall> SaveSyscall() const;
+  struct SavedSyscall {
+    std::array<uint64_t, 18> general{};  // kvm_regs
+  };
+  [[nodiscard]] SavedSyscall SaveSyscall() const;
   absl::Status RestoreSyscall(const SavedSyscall& saved);
 
   // Finishes an exit that ended in kBroken, so that nothing of it is left to

@@ -184,7 +184,7 @@ absl::Status Instance::MakeFiles(StandardStreams streams,
                             FileSystem::CreateFrom(*state, std::move(options)));
   }
   context_.emplace(
-      SyscallContext::Parts{*space_, user_, *files_, process_, syscall_host_});
+      SyscallContext::Parts{*space_, *files_, process_, syscall_host_});
   return absl::OkStatus();
 }
 

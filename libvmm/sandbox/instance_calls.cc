@@ -5,6 +5,7 @@
 #include <variant>
 
 #include "absl/strings/str_cat.h"
+#include "libvmm/base/field.h"
 #include "libvmm/base/status_macros.h"
 #include "libvmm/kvm/abi.h"
 #include "libvmm/sandbox/instance.h"
@@ -80,6 +81,7 @@ absl::StatusOr<RawOutcome> Instance::RunProgram(
   const uint64_t bias = setup_->loaded.bias;
   ProcessStart start{.arguments = arguments,
                      .environment = environment,
+                     .executable = {},
                      .stack_top = setup_->program_stack_top,
                      .stack_size = setup_->options.program_stack_size,
                      .entry = *program.entry() + bias};
@@ -138,7 +140,7 @@ absl::StatusOr<RawOutcome> Instance::CallNested(Gva function,
     return absl::FailedPreconditionError(
         "a call of this host function has not returned");
   }
-  const std::unique_ptr<GuestCpu::SavedSyscall> saved = cpu_->SaveSyscall();
+  const GuestCpu::SavedSyscall saved = cpu_->SaveSyscall();
   const Gva top(cpu_->registers().rsp - kRedZone);
   Placed placed;
   LIBVMM_ASSIGN_OR_RETURN(
@@ -155,7 +157,7 @@ absl::StatusOr<RawOutcome> Instance::CallNested(Gva function,
       outcome = {.end = *end, .rax = cpu_->registers().rax};
       outcome = FinishCall(call, placed);
       if (outcome.end == End::kReturned) {
-        LIBVMM_RETURN_IF_ERROR(cpu_->RestoreSyscall(*saved));
+        LIBVMM_RETURN_IF_ERROR(cpu_->RestoreSyscall(saved));
         return outcome;
       }
       end = outcome.end;
