@@ -108,6 +108,13 @@ class Vcpu {
   absl::StatusOr<kvm_sregs*> MutableSpecialRegisters();
   absl::StatusOr<kvm_vcpu_events*> MutableEvents();
 
+  // A whole set in place of what there is, to be written back like other
+  // changes; no system call, except that the first use of all maps the run page
+  // (kResourceExhausted).
+  absl::Status ReplaceRegisters(const kvm_regs& registers);
+  absl::Status ReplaceSpecialRegisters(const kvm_sregs& registers);
+  absl::Status ReplaceEvents(const kvm_vcpu_events& events);
+
   // Writes changed registers now (KVM_SET_, one ioctl per set). Needed only
   // before other ioctls that look at them. On an error the set that the kernel
   // refused and those after it stay changed.
@@ -139,6 +146,8 @@ class Vcpu {
   absl::Status EntryError(int error);
   template <typename T>
   absl::StatusOr<T*> Fetch(uint64_t make_dirty);
+  template <typename T>
+  absl::Status Replace(const T& registers);
   void ReleaseRunPage();
 
   UniqueFd fd_;
