@@ -188,7 +188,7 @@ TEST(RunFaultsTest, VcpuThreadWithDeadlineOnBothClocks) {
           .GivesCode("timer_create", {EAGAIN},
                      absl::StatusCode::kResourceExhausted, "RLIMIT_SIGPENDING")
           .Survives("timer_settime", {}, "disarming at the end"),
-      []() -> absl::Status {
+      [&]() -> absl::Status {
         LIBVMM_RETURN_IF_ERROR(WithoutFaults(
             [] { return VcpuThread::InstallKickHandler(SIGUSR1); }));
         LIBVMM_ASSIGN_OR_RETURN(VcpuThread thread, WithoutFaults([] {
