@@ -248,16 +248,6 @@ absl::StatusOr<T*> Vcpu::Fetch(uint64_t make_dirty) {
   return &registers;
 }
 
-template <typename T>
-absl::Status Vcpu::Replace(const T& registers) {
-  using Set = SetOf<T>;
-  LIBVMM_RETURN_IF_ERROR(MapRunPage());
-  Set::In(*run_) = registers;
-  cached_ |= Set::kBit;
-  dirty_ |= Set::kBit;
-  return absl::OkStatus();
-}
-
 absl::StatusOr<const kvm_regs*> Vcpu::Registers() { return Fetch<kvm_regs>(0); }
 absl::StatusOr<const kvm_sregs*> Vcpu::SpecialRegisters() {
   return Fetch<kvm_sregs>(0);
@@ -275,13 +265,23 @@ absl::StatusOr<kvm_vcpu_events*> Vcpu::MutableEvents() {
   return Fetch<kvm_vcpu_events>(~uint64_t{0});
 }
 
-absl::Status Vcpu::ReplaceRegisters(const kvm_regs& registers) {
+template <typename T>
+absl::Status Vcpu::Replace(const T& registers) {
+  using Set = SetOf<T>;
+  LIBVMM_RETURN_IF_ERROR(MapRunPage());
+  Set::In(*run_) = registers;
+  cached_ |= Set::kBit;
+  dirty_ |= Set::kBit;
+  return absl::OkStatus();
+}
+
+absl::Status Vcpu::SetRegisters(const kvm_regs& registers) {
   return Replace(registers);
 }
-absl::Status Vcpu::ReplaceSpecialRegisters(const kvm_sregs& registers) {
+absl::Status Vcpu::SetSpecialRegisters(const kvm_sregs& registers) {
   return Replace(registers);
 }
-absl::Status Vcpu::ReplaceEvents(const kvm_vcpu_events& events) {
+absl::Status Vcpu::SetEvents(const kvm_vcpu_events& events) {
   return Replace(events);
 }
 

@@ -108,12 +108,12 @@ class Vcpu {
   absl::StatusOr<kvm_sregs*> MutableSpecialRegisters();
   absl::StatusOr<kvm_vcpu_events*> MutableEvents();
 
-  // A whole set in place of what there is, to be written back like other
-  // changes; no system call, except that the first use of all maps the run page
-  // (kResourceExhausted).
-  absl::Status ReplaceRegisters(const kvm_regs& registers);
-  absl::Status ReplaceSpecialRegisters(const kvm_sregs& registers);
-  absl::Status ReplaceEvents(const kvm_vcpu_events& events);
+  // Puts a whole set in the place of what there was, which is not fetched:
+  // no ioctl. Written back like changes of the Mutable ones. Fails only for want
+  // of a run page.
+  absl::Status SetRegisters(const kvm_regs& registers);
+  absl::Status SetSpecialRegisters(const kvm_sregs& registers);
+  absl::Status SetEvents(const kvm_vcpu_events& events);
 
   // Writes changed registers now (KVM_SET_, one ioctl per set). Needed only
   // before other ioctls that look at them. On an error the set that the kernel

@@ -275,13 +275,13 @@ absl::Status VcpuImage::RestoreAtEntry(Vcpu& vcpu, VcpuParts parts) const {
   DropOverwritten(vcpu, wanted);
   LIBVMM_RETURN_IF_ERROR(Restore(vcpu, wanted & ~later));
   if (HasParts(later, VcpuParts::kSpecial)) {
-    LIBVMM_RETURN_IF_ERROR(vcpu.ReplaceSpecialRegisters(state_->sregs));
+    LIBVMM_RETURN_IF_ERROR(vcpu.SetSpecialRegisters(state_->sregs));
   }
   if (HasParts(later, VcpuParts::kRegisters)) {
-    LIBVMM_RETURN_IF_ERROR(vcpu.ReplaceRegisters(state_->regs));
+    LIBVMM_RETURN_IF_ERROR(vcpu.SetRegisters(state_->regs));
   }
   if (HasParts(later, VcpuParts::kEvents)) {
-    LIBVMM_RETURN_IF_ERROR(vcpu.ReplaceEvents(state_->events));
+    LIBVMM_RETURN_IF_ERROR(vcpu.SetEvents(state_->events));
   }
   return absl::OkStatus();
 }

@@ -144,7 +144,7 @@ class VcpuImage {
   [[nodiscard]] VcpuParts parts() const;
 
   // Some of what it carries, for who writes only these (see
-  // Vcpu::ReplaceRegisters). All zeros where the part is not there.
+  // Vcpu::SetRegisters). All zeros where the part is not there.
   [[nodiscard]] const kvm_regs& registers() const;
   [[nodiscard]] const kvm_sregs& special_registers() const;
   [[nodiscard]] const kvm_vcpu_events& events() const;

@@ -274,9 +274,9 @@ TEST_P(VcpuRegistersTest, WholeSetsAreReplaced) {
   events.nmi.masked = 1;
   // Both before the first exit and behind one.
   for (int round = 0; round < 2; ++round) {
-    ASSERT_OK(vcpu.ReplaceRegisters(regs));
-    ASSERT_OK(vcpu.ReplaceSpecialRegisters(sregs));
-    ASSERT_OK(vcpu.ReplaceEvents(events));
+    ASSERT_OK(vcpu.SetRegisters(regs));
+    ASSERT_OK(vcpu.SetSpecialRegisters(sregs));
+    ASSERT_OK(vcpu.SetEvents(events));
     // They are what is read before the next Run, too.
     ASSERT_OK_AND_ASSIGN(const kvm_regs* held, vcpu.Registers());
     EXPECT_EQ(held->rbx, 0x1234u);
