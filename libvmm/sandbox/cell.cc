@@ -22,17 +22,6 @@ namespace {
 
 constexpr Gpa kMemoryStart{0};
 
-// Entries of 16 bytes. KVM keeps some hundreds of them for what the processor
-// buffers, and wants a power of two.
-constexpr uint32_t kRingEntries = 1024;
-
-absl::StatusOr<std::optional<DirtyRings>> EnableRings(const Vm& vm) {
-  absl::StatusOr<DirtyRings> rings = DirtyRings::Enable(vm, kRingEntries);
-  if (rings.ok()) return std::move(*rings);
-  if (absl::IsUnimplemented(rings.status())) return std::nullopt;
-  return rings.status();
-}
-
 absl::Status SetUpVcpu(const Cell::Model& model, Vcpu& vcpu) {
   LIBVMM_RETURN_IF_ERROR(SetCpuid(vcpu, model.cpuid));
   Msrs msrs;
@@ -50,34 +39,25 @@ absl::Status SetUpVcpu(const Cell::Model& model, Vcpu& vcpu) {
 
 absl::StatusOr<Cell> Cell::Create(const Model& model, MemoryRegion memory) {
   LIBVMM_ASSIGN_OR_RETURN(Vm vm, Vm::Create(model.kvm));
-  LIBVMM_ASSIGN_OR_RETURN(std::optional<DirtyRings> rings, EnableRings(vm));
   LIBVMM_ASSIGN_OR_RETURN(VmMemory vm_memory, VmMemory::Create(vm));
   LIBVMM_ASSIGN_OR_RETURN(Vcpu vcpu, Vcpu::Create(vm, 0));
-  std::optional<DirtyRing> ring;
-  if (rings) {
-    LIBVMM_ASSIGN_OR_RETURN(ring, rings->Open(vcpu));
-  }
   LIBVMM_RETURN_IF_ERROR(SetUpVcpu(model, vcpu));
   Cell cell(std::move(vm), std::move(vm_memory), std::move(memory),
-            std::move(rings), std::move(ring), std::move(vcpu));
+            std::move(vcpu));
   LIBVMM_RETURN_IF_ERROR(cell.StartTracking());
   return cell;
 }
 
-Cell::Cell(Vm vm, VmMemory memory, MemoryRegion region,
-           std::optional<DirtyRings> rings, std::optional<DirtyRing> ring,
-           Vcpu vcpu)
+Cell::Cell(Vm vm, VmMemory memory, MemoryRegion region, Vcpu vcpu)
     : vm_(std::move(vm)),
       memory_(std::move(memory)),
       region_(std::move(region)),
-      rings_(std::move(rings)),
-      ring_(std::move(ring)),
       vcpu_(std::move(vcpu)) {}
 
 absl::Status Cell::StartTracking() {
   // Tracking first: the slot is then made with its log on, in one call.
-  LIBVMM_RETURN_IF_ERROR(memory_.StartDirtyTracking(
-      rings_ ? VmMemory::DirtySource::kRing : VmMemory::DirtySource::kLog));
+  LIBVMM_RETURN_IF_ERROR(
+      memory_.StartDirtyTracking(VmMemory::DirtySource::kLog));
   LIBVMM_RETURN_IF_ERROR(memory_.Add(kMemoryStart, region_));
   dirty_ = memory_.guest_memory().Regions().front().dirty;
   words_.assign(dirty_->word_count(), 0);
@@ -85,7 +65,6 @@ absl::Status Cell::StartTracking() {
 }
 
 absl::Status Cell::ReplaceMemory(MemoryRegion memory) {
-  LIBVMM_RETURN_IF_ERROR(DrainRing());
   LIBVMM_RETURN_IF_ERROR(memory_.Remove(kMemoryStart));
   region_ = std::move(memory);
   LIBVMM_RETURN_IF_ERROR(memory_.Add(kMemoryStart, region_));
@@ -103,21 +82,9 @@ absl::StatusOr<UniqueFd> Cell::DuplicateMemoryFd() const {
   return UniqueFd(fd);
 }
 
-absl::Status Cell::DrainRing() {
-  if (!ring_) return absl::OkStatus();
-  const size_t count = ring_->Harvest(
-      [this](const DirtyPage& page) { memory_.MarkDirty(page); });
-  if (count == 0) return absl::OkStatus();
-  return rings_->Reset().status();
-}
-
 absl::Status Cell::CollectDirty(absl::FunctionRef<void(Gpa page)> visit) {
   std::fill(words_.begin(), words_.end(), 0);
-  if (rings_) {
-    LIBVMM_RETURN_IF_ERROR(DrainRing());
-  } else {
-    LIBVMM_RETURN_IF_ERROR(GetDirtyLog(memory_.slots().front(), words_));
-  }
+  LIBVMM_RETURN_IF_ERROR(GetDirtyLog(memory_.slots().front(), words_));
   dirty_->Collect(words_);
   for (size_t i = 0; i < words_.size(); ++i) {
     for (uint64_t word = words_[i]; word != 0; word &= word - 1) {

@@ -4,7 +4,7 @@
 
 #include <cstdint>
 #include <memory>
-#include <optional>
+#include <span>
 #include <vector>
 
 #include "absl/functional/function_ref.h"
@@ -13,7 +13,6 @@
 #include "libvmm/base/address.h"
 #include "libvmm/base/unique_fd.h"
 #include "libvmm/kvm/cpuid.h"
-#include "libvmm/kvm/dirty_ring.h"
 #include "libvmm/kvm/kvm.h"
 #include "libvmm/kvm/vcpu.h"
 #include "libvmm/kvm/vm.h"
@@ -67,26 +66,21 @@ class Cell {
   // What was written through memory() is not dirty any more.
   void ForgetHostWrites() { dirty_->Clear(); }
 
-  // Empties the vCPU's ring; needed when it is full (kDirtyRingFull).
-  absl::Status DrainRing();
-
   // Calls `visit` for each page written since the last call, by the vCPU or
-  // through memory(), lowest first. One ioctl if the vCPU wrote anything; with
-  // no dirty ring in this KVM always one.
+  // through memory(), lowest first. One ioctl (KVM_GET_DIRTY_LOG), whose cost
+  // follows the pages that the vCPU wrote and, slowly, the size of memory. (A
+  // dirty ring would follow the pages alone, but a KVM that emulates ring 0 was
+  // seen to overrun it within one exit, and then pages are lost.)
   absl::Status CollectDirty(absl::FunctionRef<void(Gpa page)> visit);
 
  private:
-  Cell(Vm vm, VmMemory memory, MemoryRegion region,
-       std::optional<DirtyRings> rings, std::optional<DirtyRing> ring,
-       Vcpu vcpu);
+  Cell(Vm vm, VmMemory memory, MemoryRegion region, Vcpu vcpu);
 
   absl::Status StartTracking();
 
   Vm vm_;
   VmMemory memory_;
   MemoryRegion region_;
-  std::optional<DirtyRings> rings_;
-  std::optional<DirtyRing> ring_;
   Vcpu vcpu_;
   std::shared_ptr<DirtyBitmap> dirty_;  // of memory_'s one region
   std::vector<uint64_t> words_;

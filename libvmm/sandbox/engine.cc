@@ -51,7 +51,7 @@ Cpuid ProgramCpuid(const Cpuid& supported) {
   return cpuid;
 }
 
-constexpr uint64_t kProbeMemory = 64 << 10;
+constexpr uint64_t kProbeMemory = 128 << 10;
 constexpr GpaRange kProbeTables{RuntimeLayout::kEnd,
                                 kProbeMemory - RuntimeLayout::kEnd.value()};
 
@@ -80,14 +80,10 @@ absl::StatusOr<SyscallEntry> Probe(const Kvm& kvm, const Cpuid& cpuid,
   regs.rip = RuntimeCode::probe().value();
   regs.rflags = RflagsReserved::kMask;
   LIBVMM_RETURN_IF_ERROR(vcpu.SetRegisters(regs));
-  // A signal, or the tables that the first run writes to, may come between.
+  // Signals may come between.
   constexpr int kAttempts = 1000;
   for (int i = 0; i < kAttempts; ++i) {
     LIBVMM_ASSIGN_OR_RETURN(const Exit exit, vcpu.Run());
-    if (exit.reason() == ExitReason::kDirtyRingFull) {
-      LIBVMM_RETURN_IF_ERROR(cell.DrainRing());
-      continue;
-    }
     if (exit.reason() == ExitReason::kInterrupted ||
         exit.reason() == ExitReason::kRetry) {
       continue;

@@ -2,6 +2,7 @@
 #include "libvmm/sandbox/guest_cpu.h"
 
 #include <algorithm>
+#include <cstring>
 #include <span>
 #include <utility>
 
@@ -26,10 +27,6 @@ struct GuestCpu::Snapshot {
   kvm_sregs base{};
   kvm_vcpu_events events{};
   Ring ring = Ring::k3;
-};
-
-struct GuestCpu::SavedSyscall {
-  kvm_regs general{};
 };
 
 namespace {
@@ -157,9 +154,6 @@ absl::StatusOr<CpuEvent> GuestCpu::Run(VcpuThread* thread,
       case ExitReason::kInterrupted:
       case ExitReason::kRetry:
         continue;
-      case ExitReason::kDirtyRingFull:
-        LIBVMM_RETURN_IF_ERROR(cell_.DrainRing());
-        continue;
       case ExitReason::kDeadline:
         ring_ = Ring::kUnknown;
         return CpuEvent::kDeadline;
@@ -186,6 +180,7 @@ absl::StatusOr<CpuEvent> GuestCpu::Decode(const Exit& exit) {
   LIBVMM_ASSIGN_OR_RETURN(registers_, vcpu_.Registers());
   ring_ = Ring::kUnknown;
   broken_ = reason;
+  unsettled_ = true;
   return CpuEvent::kBroken;
 }
 
@@ -213,6 +208,7 @@ absl::StatusOr<CpuEvent> GuestCpu::DecodeSyscall() {
              .rsp = Gva(registers->rsp),
              .rflags = UserFlags(registers->rflags)};
     // Not to be resumed as a trap: there is no frame.
+    unsettled_ = !genuine;
     return CpuEvent::kTrap;
   }
   registers->rip = back.value();
@@ -315,9 +311,6 @@ absl::Status GuestCpu::RunRefresh(uint64_t ranges) {
       case ExitReason::kInterrupted:
       case ExitReason::kRetry:
         continue;
-      case ExitReason::kDirtyRingFull:
-        LIBVMM_RETURN_IF_ERROR(cell_.DrainRing());
-        continue;
       default:
         break;
     }
@@ -356,12 +349,17 @@ absl::Status GuestCpu::Restore(const Snapshot& snapshot) {
   return vcpu_.SetEvents(snapshot.events);
 }
 
-std::unique_ptr<GuestCpu::SavedSyscall> GuestCpu::SaveSyscall() const {
-  return std::make_unique<SavedSyscall>(SavedSyscall{*registers_});
+GuestCpu::SavedSyscall GuestCpu::SaveSyscall() const {
+  SavedSyscall saved;
+  static_assert(sizeof saved.general == sizeof *registers_);
+  std::memcpy(saved.general.data(), registers_, sizeof *registers_);
+  return saved;
 }
 
 absl::Status GuestCpu::RestoreSyscall(const SavedSyscall& saved) {
-  LIBVMM_RETURN_IF_ERROR(vcpu_.SetRegisters(saved.general));
+  kvm_regs general;
+  std::memcpy(&general, saved.general.data(), sizeof general);
+  LIBVMM_RETURN_IF_ERROR(vcpu_.SetRegisters(general));
   LIBVMM_ASSIGN_OR_RETURN(registers_, vcpu_.Registers());
   return absl::OkStatus();
 }
@@ -371,7 +369,10 @@ absl::Status GuestCpu::Settle() {
   constexpr int kMostParts = 64;
   for (int i = 0; i < kMostParts; ++i) {
     LIBVMM_ASSIGN_OR_RETURN(const Exit exit, vcpu_.Retire());
-    if (exit.reason() == ExitReason::kInterrupted) return absl::OkStatus();
+    if (exit.reason() == ExitReason::kInterrupted) {
+      unsettled_ = false;
+      return absl::OkStatus();
+    }
   }
   return absl::InternalError("an exit of the guest does not end");
 }

@@ -120,13 +120,18 @@ class GuestCpu {
   // sandbox with the same memory. No ioctl.
   absl::Status Restore(const Snapshot& snapshot);
   // The same within one system call: only general registers. No ioctl.
-  struct SavedSyscall;
-  [[nodiscard]] std::unique_ptr<SavedSyscall> SaveSyscall() const;
+  struct SavedSyscall {
+    std::array<uint64_t, 18> general{};  // kvm_regs
+  };
+  [[nodiscard]] SavedSyscall SaveSyscall() const;
   absl::Status RestoreSyscall(const SavedSyscall& saved);
 
-  // Finishes an exit that ended in kBroken, so that nothing of it is left to
-  // happen after Restore. One or more KVM_RUN.
+  // Finishes the present exit, so that nothing of it is left to happen after
+  // Restore. One or more KVM_RUN.
   absl::Status Settle();
+  // Whether that is necessary: the exit was not one of the runtime's, of which
+  // nothing is left once RIP is another.
+  [[nodiscard]] bool unsettled() const { return unsettled_; }
 
  private:
   enum class Ring : uint8_t { k0, k3, kUnknown };
@@ -149,7 +154,8 @@ class GuestCpu {
   Ring ring_ = Ring::k3;
   // A kick that came during a refresh.
   bool kicked_ = false;
-  const kvm_regs* registers_ = nullptr;
+  bool unsettled_ = false;
+  const kvm_regs* registers_ = nullptr;  // never null once made
   Trap trap_{};
   ExitReason broken_ = ExitReason::kHardwareUnknown;
 };

@@ -20,7 +20,7 @@
 namespace libvmm::sandbox {
 
 // How long one call into a sandbox may take; whichever comes first. The time of
-// host functions and system calls counts. All but `exits` need a VcpuThread
+// host functions and system calls counts. Limits need a VcpuThread
 // (Sandbox::UseThread).
 struct CallLimits {
   std::optional<absl::Duration> after = std::nullopt;     // wall-clock time
@@ -47,14 +47,14 @@ struct SandboxOptions {
 
   // What the program may ask for. The default refuses everything;
   // SyscallTable::LinuxProgram() serves static Linux programs.
-  SyscallTable syscalls;
-  HostFunctions host_functions;
+  SyscallTable syscalls{};
+  HostFunctions host_functions{};
   // Files that are there from the start, and what the program may add.
-  std::shared_ptr<const FileTree> files;
-  FileLimits file_limits;
+  std::shared_ptr<const FileTree> files{};
+  FileLimits file_limits{};
 
   // For each call that does not bring its own.
-  CallLimits limits;
+  CallLimits limits{};
 
   // Not zero: addresses of stacks, mappings and position-independent programs
   // are moved by it. Clones share them.
@@ -67,12 +67,12 @@ struct SandboxOptions {
 // What one sandbox takes from its embedder: not shared with clones, and not part
 // of what a reset brings back.
 struct SandboxHost {
-  StandardStreams streams;
+  StandardStreams streams{};
   // Null: the system's.
   const Clock* clock = nullptr;
   // See SyscallHost. Without it sleeps are skipped: the program's clocks jump.
-  absl::AnyInvocable<SleepResult(absl::Duration)> sleep;
-  absl::AnyInvocable<void(std::span<std::byte>)> random;
+  absl::AnyInvocable<SleepResult(absl::Duration)> sleep{};
+  absl::AnyInvocable<void(std::span<std::byte>)> random{};
   // For HostCall::user_data.
   void* user_data = nullptr;
 };

@@ -131,7 +131,7 @@ class Transfer {
     }
     total_ += static_cast<uint64_t>(moved);
     if (static_cast<uint64_t>(moved) == wanted &&
-        (last || !std::is_same_v<Way, Reading> || IsRegular())) {
+        (last || !std::is_same_v<Way, Reading> || !MayWait())) {
       return true;
     }
     result_ = Total();
@@ -153,9 +153,11 @@ class Transfer {
     return sum;
   }
 
-  [[nodiscard]] bool IsRegular() const {
+  // Whether reading again could find nothing yet.
+  [[nodiscard]] bool MayWait() const {
     FileStat stat;
-    return context_.files().StatOpen(fd_, stat) == 0 && S_ISREG(stat.mode);
+    return context_.files().IsStream(fd_) ||
+           context_.files().StatOpen(fd_, stat) != 0 || S_ISFIFO(stat.mode);
   }
 
   int64_t Failure(int64_t error) {
