@@ -8,48 +8,22 @@
 #include <cstring>
 #include <limits>
 #include <string>
-#include <type_traits>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
 #include "libvmm/base/status_macros.h"
+#include "libvmm/boot/elf_fields.h"
 
 namespace libvmm {
 namespace {
 
-static_assert(std::endian::native == std::endian::little,
-              "headers are copied out of the file as they are");
-
 template <typename T>
 constexpr uint64_t kMax = std::numeric_limits<T>::max();
 
-absl::Status Malformed(absl::string_view field, uint64_t value,
-                       absl::string_view expected) {
-  return absl::InvalidArgumentError(
-      absl::StrCat("ELF ", field, " is ", value, ", expected ", expected));
-}
-
-absl::Status MalformedAddress(absl::string_view field, uint64_t value,
-                              absl::string_view problem) {
-  return absl::InvalidArgumentError(
-      absl::StrCat("ELF ", field, " is 0x", absl::Hex(value), ", ", problem));
-}
-
-absl::Status Unsupported(absl::string_view field, uint64_t value,
-                         absl::string_view supported) {
-  return absl::UnimplementedError(
-      absl::StrCat("ELF ", field, " is ", value, "; supported is ", supported));
-}
-
-// Copies a T out of `bytes`; nothing when it does not fit there.
-template <typename T>
-std::optional<T> ReadAt(std::span<const std::byte> bytes, uint64_t offset) {
-  static_assert(std::is_trivially_copyable_v<T>);
-  if (!RangeFits(bytes.size(), offset, sizeof(T))) return {};
-  T value;
-  std::memcpy(&value, bytes.data() + offset, sizeof(T));
-  return value;
-}
+using elf::Malformed;
+using elf::MalformedAddress;
+using elf::ReadAt;
+using elf::Unsupported;
 
 // The two classes of ELF files. Headers of 32 bits are widened as soon as they
 // are copied: their fields are the same but for the widths.
@@ -359,16 +333,19 @@ absl::Status CheckNotes(std::span<const std::byte> bytes, size_t alignment) {
 
 }  // namespace
 
-absl::StatusOr<ElfImage> ElfImage::Parse(std::span<const std::byte> file) {
-  return ParseAs<Format64>(file);
+absl::StatusOr<ElfImage> ElfImage::Parse(std::span<const std::byte> file,
+                                         Entry entry) {
+  return ParseAs<Format64>(file, entry);
 }
 
-absl::StatusOr<ElfImage> ElfImage::Parse32(std::span<const std::byte> file) {
-  return ParseAs<Format32>(file);
+absl::StatusOr<ElfImage> ElfImage::Parse32(std::span<const std::byte> file,
+                                           Entry entry) {
+  return ParseAs<Format32>(file, entry);
 }
 
 template <typename Format>
-absl::StatusOr<ElfImage> ElfImage::ParseAs(std::span<const std::byte> file) {
+absl::StatusOr<ElfImage> ElfImage::ParseAs(std::span<const std::byte> file,
+                                           Entry entry) {
   using Phdr = typename Format::Phdr;
   const auto file_header = ReadAt<typename Format::Ehdr>(file, 0);
   if (!file_header) {
@@ -428,7 +405,8 @@ absl::StatusOr<ElfImage> ElfImage::ParseAs(std::span<const std::byte> file) {
     return absl::InvalidArgumentError(
         "ELF p_paddr of the segments spans the whole 64-bit address space");
   }
-  if (!InExecutableSegment(image.segments_, header.e_entry)) {
+  const bool has_entry = header.e_entry != 0 || entry == Entry::kRequired;
+  if (has_entry && !InExecutableSegment(image.segments_, header.e_entry)) {
     return MalformedAddress("e_entry", header.e_entry,
                             "inside no executable PT_LOAD segment");
   }

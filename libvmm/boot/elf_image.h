@@ -63,13 +63,20 @@ class ElfImage {
   // More program headers than any linker emits; files with more are refused.
   static constexpr size_t kMaxProgramHeaders = 512;
 
+  // What to make of an e_entry of zero, which the gABI gives to files without an
+  // entry point, such as shared objects.
+  enum class Entry { kRequired, kOptional };
+
   // A 64-bit program; a 32-bit one is kUnimplemented.
-  static absl::StatusOr<ElfImage> Parse(std::span<const std::byte> file);
+  static absl::StatusOr<ElfImage> Parse(std::span<const std::byte> file,
+                                        Entry entry = Entry::kRequired);
   // A 32-bit program; a 64-bit one is kUnimplemented.
-  static absl::StatusOr<ElfImage> Parse32(std::span<const std::byte> file);
+  static absl::StatusOr<ElfImage> Parse32(std::span<const std::byte> file,
+                                          Entry entry = Entry::kRequired);
 
   // Where execution starts (e_entry). Inside an executable segment: by gva, or
-  // by gpa in kernels that are entered before they have page tables.
+  // by gpa in kernels that are entered before they have page tables. With
+  // Entry::kOptional it may also be zero.
   [[nodiscard]] Gva entry() const { return entry_; }
   [[nodiscard]] std::span<const ElfSegment> segments() const {
     return segments_;
@@ -112,7 +119,8 @@ class ElfImage {
   ElfImage() = default;
 
   template <typename Format>
-  static absl::StatusOr<ElfImage> ParseAs(std::span<const std::byte> file);
+  static absl::StatusOr<ElfImage> ParseAs(std::span<const std::byte> file,
+                                          Entry entry);
 
   Gva entry_;
   uint64_t last_address_ = 0;  // of the program's address space

@@ -104,6 +104,24 @@ TEST(ElfImageTest, EntryMayBeAPhysicalAddress) {
   EXPECT_EQ(image.entry(), Gva(0x10004));
 }
 
+TEST(ElfImageTest, EntryMayBeMissingWhereItIsOptional) {
+  ElfBuilder elf = TwoSegments();
+  elf.header().e_entry = 0;
+  const std::vector<std::byte> none = elf.Build();
+  EXPECT_THAT(
+      ElfImage::Parse(none),
+      StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("e_entry")));
+  ASSERT_OK_AND_ASSIGN(const ElfImage image,
+                       ElfImage::Parse(none, ElfImage::Entry::kOptional));
+  EXPECT_EQ(image.entry(), Gva(0));
+
+  elf.header().e_entry = 0x20000;
+  const std::vector<std::byte> wrong = elf.Build();
+  EXPECT_THAT(
+      ElfImage::Parse(wrong, ElfImage::Entry::kOptional),
+      StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("e_entry")));
+}
+
 TEST(ElfImageTest, EmptySegmentsAndOtherHeadersAreSkipped) {
   ElfBuilder elf = TwoSegments();
   elf.AddLoad({.gpa = Gpa(0x10000)});

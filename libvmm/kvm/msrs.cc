@@ -206,6 +206,36 @@ absl::StatusOr<std::vector<uint32_t>> Msrs::WriteTo(Vcpu& vcpu,
   return refused;
 }
 
+PreparedMsrs::PreparedMsrs(const Msrs& msrs) {
+  for (size_t done = 0; done < msrs.size(); done += kMostPerCall) {
+    const std::span<const Msr> part = msrs.entries().subspan(
+        done, std::min(kMostPerCall, msrs.size() - done));
+    auto call = internal::AllocateFlexBlock<kvm_msrs>(
+        sizeof(kvm_msrs) + part.size() * sizeof(kvm_msr_entry));
+    call->nmsrs = static_cast<uint32_t>(part.size());
+    for (size_t i = 0; i < part.size(); ++i) {
+      call->entries[i].index = part[i].index;
+      call->entries[i].data = part[i].value;
+    }
+    calls_.push_back(std::move(call));
+  }
+}
+
+absl::Status PreparedMsrs::WriteTo(Vcpu& vcpu) const {
+  constexpr IoctlRequest kSet = LIBVMM_IOCTL(KVM_SET_MSRS);
+  for (const internal::FlexBlock<kvm_msrs>& call : calls_) {
+    LIBVMM_ASSIGN_OR_RETURN(const int result,
+                            internal::WriteVcpu(vcpu, kSet, call.get()));
+    if (static_cast<uint32_t>(result) < call->nmsrs) {
+      const kvm_msr_entry& refused = call->entries[result];
+      return absl::InvalidArgumentError(absl::StrCat(
+          "ioctl(", kSet.name, "): MSR 0x", absl::Hex(refused.index),
+          " value 0x", absl::Hex(refused.data), " is refused"));
+    }
+  }
+  return absl::OkStatus();
+}
+
 absl::StatusOr<uint64_t> GetMsr(Vcpu& vcpu, uint32_t index) {
   LIBVMM_RETURN_IF_ERROR(vcpu.FlushRegisters());
   Msr msr = {.index = index};

@@ -186,6 +186,50 @@ TEST_F(MsrsKvmTest, AnyNumberOfMsrsPassesTheLimitOfOneCall) {
   }
 }
 
+TEST_F(MsrsKvmTest, PreparedMsrsAreWrittenInOrderAnyNumberOfTimes) {
+  for (const size_t count : {size_t{0}, size_t{1}, size_t{255}, size_t{256},
+                             size_t{510}, size_t{511}}) {
+    SCOPED_TRACE(count);
+    Msrs msrs(std::vector<uint32_t>(count, kSysenterEsp));
+    // The last one has a value of its own: all are written, in order.
+    const uint64_t mark = 0x100 + count;
+    msrs.Set({.index = kSysenterEip, .value = mark});
+    const PreparedMsrs prepared(msrs);
+    msrs.Set({.index = kSysenterEip, .value = 1});
+    for (int round = 0; round < 2; ++round) {
+      ASSERT_OK(SetMsr(vcpu(), {.index = kSysenterEip, .value = 7}));
+      ASSERT_OK(SetMsr(vcpu(), {.index = kSysenterEsp, .value = 7}));
+      ASSERT_OK(prepared.WriteTo(vcpu()));
+      ASSERT_OK_AND_ASSIGN(const uint64_t eip, GetMsr(vcpu(), kSysenterEip));
+      EXPECT_EQ(eip, mark);
+      ASSERT_OK_AND_ASSIGN(const uint64_t esp, GetMsr(vcpu(), kSysenterEsp));
+      EXPECT_EQ(esp, count == 0 ? 7u : 0u);
+    }
+  }
+}
+
+TEST_F(MsrsKvmTest, PreparedMsrsStopAtTheRefusedOne) {
+  Msrs msrs(std::vector<uint32_t>(299, kSysenterEsp));
+  msrs.Set({.index = kNoMsr, .value = 5});
+  msrs.Set({.index = kSysenterEip, .value = 0x3333});
+  ASSERT_OK(SetMsr(vcpu(), {.index = kSysenterEip, .value = 1}));
+  EXPECT_THAT(PreparedMsrs(msrs).WriteTo(vcpu()),
+              StatusIs(absl::StatusCode::kInvalidArgument,
+                       HasSubstr("KVM_SET_MSRS): MSR 0xdeadbeef value 0x5")));
+  ASSERT_OK_AND_ASSIGN(const uint64_t eip, GetMsr(vcpu(), kSysenterEip));
+  EXPECT_EQ(eip, 1u);
+}
+
+TEST_F(MsrsKvmTest, PreparedMsrsAgreeWithTheRegistersThatTheVcpuHolds) {
+  ASSERT_OK_AND_ASSIGN(kvm_sregs * sregs, vcpu().MutableSpecialRegisters());
+  sregs->fs.base = 0x4000;
+  Msrs msrs;
+  msrs.Set({.index = kFsBase, .value = 0x8000});
+  ASSERT_OK(PreparedMsrs(msrs).WriteTo(vcpu()));
+  ASSERT_OK_AND_ASSIGN(const kvm_sregs* read, vcpu().SpecialRegisters());
+  EXPECT_EQ(read->fs.base, 0x8000u);
+}
+
 TEST_F(MsrsKvmTest, RefusedMsrAtTheEdgeOfACallIsFound) {
   for (const size_t position :
        {size_t{0}, size_t{254}, size_t{255}, size_t{256}, size_t{299}}) {

@@ -265,6 +265,26 @@ absl::StatusOr<kvm_vcpu_events*> Vcpu::MutableEvents() {
   return Fetch<kvm_vcpu_events>(~uint64_t{0});
 }
 
+template <typename T>
+absl::Status Vcpu::Replace(const T& registers) {
+  using Set = SetOf<T>;
+  LIBVMM_RETURN_IF_ERROR(MapRunPage());
+  Set::In(*run_) = registers;
+  cached_ |= Set::kBit;
+  dirty_ |= Set::kBit;
+  return absl::OkStatus();
+}
+
+absl::Status Vcpu::SetRegisters(const kvm_regs& registers) {
+  return Replace(registers);
+}
+absl::Status Vcpu::SetSpecialRegisters(const kvm_sregs& registers) {
+  return Replace(registers);
+}
+absl::Status Vcpu::SetEvents(const kvm_vcpu_events& events) {
+  return Replace(events);
+}
+
 absl::Status Vcpu::FlushRegisters() {
   const auto flush = [this]<typename T>(SetOf<T> set) -> absl::Status {
     if ((dirty_ & set.kBit) == 0) return absl::OkStatus();

@@ -108,6 +108,13 @@ class Vcpu {
   absl::StatusOr<kvm_sregs*> MutableSpecialRegisters();
   absl::StatusOr<kvm_vcpu_events*> MutableEvents();
 
+  // Puts a whole set in the place of what there was, which is not fetched:
+  // no ioctl. Written back like changes of the Mutable ones. Fails only for want
+  // of a run page.
+  absl::Status SetRegisters(const kvm_regs& registers);
+  absl::Status SetSpecialRegisters(const kvm_sregs& registers);
+  absl::Status SetEvents(const kvm_vcpu_events& events);
+
   // Writes changed registers now (KVM_SET_, one ioctl per set). Needed only
   // before other ioctls that look at them. On an error the set that the kernel
   // refused and those after it stay changed.
@@ -139,6 +146,8 @@ class Vcpu {
   absl::Status EntryError(int error);
   template <typename T>
   absl::StatusOr<T*> Fetch(uint64_t make_dirty);
+  template <typename T>
+  absl::Status Replace(const T& registers);
   void ReleaseRunPage();
 
   UniqueFd fd_;

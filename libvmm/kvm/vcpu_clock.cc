@@ -51,6 +51,14 @@ absl::Status SetTscOffset(Vcpu& vcpu, uint64_t offset) {
   return SetDeviceAttributeValue(vcpu.fd(), kTscOffset, offset);
 }
 
+absl::StatusOr<bool> KeepsTscOffset(Vcpu& vcpu) {
+  LIBVMM_ASSIGN_OR_RETURN(const uint64_t offset, GetTscOffset(vcpu));
+  LIBVMM_RETURN_IF_ERROR(SetTscOffset(vcpu, offset - 1));
+  LIBVMM_ASSIGN_OR_RETURN(const uint64_t read, GetTscOffset(vcpu));
+  LIBVMM_RETURN_IF_ERROR(SetTscOffset(vcpu, offset));
+  return read != offset;
+}
+
 absl::StatusOr<bool> NotifyGuestPaused(const Vcpu& vcpu) {
   if (::ioctl(vcpu.fd(), KVM_KVMCLOCK_CTRL, 0) >= 0) return true;
   const int error = errno;

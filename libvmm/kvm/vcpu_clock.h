@@ -33,6 +33,11 @@ absl::Status SetTscKhz(Vcpu& vcpu, uint32_t khz);
 absl::StatusOr<uint64_t> GetTscOffset(const Vcpu& vcpu);
 absl::Status SetTscOffset(Vcpu& vcpu, uint64_t offset);
 
+// False on a KVM that accepts any offset and keeps none: there neither host nor
+// guest moves the TSC. Sets another offset for a moment, which unties the vCPU
+// from the others of its VM for kvmclock. Costs some ioctls: ask once.
+absl::StatusOr<bool> KeepsTscOffset(Vcpu& vcpu);
+
 // KVM_KVMCLOCK_CTRL: tells the guest's watchdog, at its next look, that it was
 // paused and did not hang. False when the guest has not switched kvmclock on,
 // and so cannot be told.

@@ -46,12 +46,15 @@ TEST(VcpuClockTest, OffsetComesBackAsSetOrNamesItsCapability) {
                                   HasSubstr("KVM_CAP_VCPU_ATTRIBUTES"));
     EXPECT_THAT(GetTscOffset(guest.vcpu()), missing);
     EXPECT_THAT(SetTscOffset(guest.vcpu(), 0), missing);
+    EXPECT_THAT(KeepsTscOffset(guest.vcpu()), missing);
     return;
   }
+  ASSERT_OK_AND_ASSIGN(const bool kept, KeepsTscOffset(guest.vcpu()));
   ASSERT_OK_AND_ASSIGN(const uint64_t offset, GetTscOffset(guest.vcpu()));
   ASSERT_OK(SetTscOffset(guest.vcpu(), offset - 1'000'000'000));
   ASSERT_OK_AND_ASSIGN(const uint64_t read, GetTscOffset(guest.vcpu()));
-  if (read == offset) {
+  EXPECT_EQ(kept, read != offset);
+  if (!kept) {
     GTEST_SKIP() << "this KVM accepts a TSC offset and keeps none";
   }
   EXPECT_EQ(read, offset - 1'000'000'000);

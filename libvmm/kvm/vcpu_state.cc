@@ -36,10 +36,20 @@ absl::Status GetError(const absl::Status& status) {
   return internal::WithoutCapability(status, kCapability);
 }
 
+// State that the register sets which a Vcpu caches have nothing of: they stay
+// as they are.
+template <typename T>
+constexpr bool kApart =
+    std::is_same_v<T, kvm_fpu> || std::is_same_v<T, kvm_xcrs> ||
+    std::is_same_v<T, kvm_debugregs>;
+
 template <typename T>
 absl::Status Get(Vcpu& vcpu, T& state) {
+  constexpr IoctlRequest kGet = VcpuStateCalls<T>::kGet;
   const absl::Status status =
-      internal::ReadVcpu(vcpu, VcpuStateCalls<T>::kGet, &state).status();
+      (kApart<T> ? CallIoctl(vcpu.fd(), kGet, &state)
+                 : internal::ReadVcpu(vcpu, kGet, &state))
+          .status();
   return status.ok() ? status : GetError<T>(status);
 }
 
@@ -64,8 +74,11 @@ absl::Status SetVcpuState(Vcpu& vcpu, const T& state) {
     LIBVMM_ASSIGN_OR_RETURN(kvm_run * run, vcpu.run_page());
     run->cr8 = state.cr8;
   }
+  constexpr IoctlRequest kSet = VcpuStateCalls<T>::kSet;
   const absl::Status status =
-      internal::WriteVcpu(vcpu, VcpuStateCalls<T>::kSet, &state).status();
+      (kApart<T> ? CallIoctl(vcpu.fd(), kSet, &state)
+                 : internal::WriteVcpu(vcpu, kSet, &state))
+          .status();
   // EINVAL can also mean a kernel without the call: its counterpart tells.
   if (IsErrno(status, EINVAL)) {
     T unused = {};

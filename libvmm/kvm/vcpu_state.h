@@ -58,7 +58,8 @@ concept VcpuState = std::same_as<T, kvm_regs> || std::same_as<T, kvm_sregs> ||
 // kvm_xsave is not here: its true size is the VM's, not the struct's (xsave.h).
 //
 // Before the calls, changes that the Vcpu holds back are written; after a set
-// its cached registers are forgotten, so that both views always agree.
+// its cached registers are forgotten, so that both views always agree. kvm_fpu,
+// kvm_xcrs and kvm_debugregs have nothing in common with them and leave them.
 //
 // Thread-safety: as Vcpu, one thread at a time and not while it runs.
 // Errors: kUnimplemented names the capability that this KVM lacks;

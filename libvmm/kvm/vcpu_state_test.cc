@@ -4,6 +4,7 @@
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 #include "libvmm/kvm/abi.h"
+#include "libvmm/kvm/ioctl.h"
 #include "libvmm/kvm/irqchip.h"
 #include "libvmm/kvm/vcpu_cpuid.h"
 #include "libvmm/testing/kvm_available.h"
@@ -51,6 +52,29 @@ TEST(VcpuStateTest, SeesAndKeepsChangesThatTheVcpuHoldsBack) {
   EXPECT_EQ(cached->rcx, 0x88u);
   ASSERT_OK_AND_ASSIGN(const kvm_sregs sregs, GetVcpuState<kvm_sregs>(vcpu));
   EXPECT_EQ(sregs.cr2, 0x5000u);
+}
+
+template <typename T>
+void ExpectCachedRegistersStay(Vcpu& vcpu) {
+  ASSERT_OK_AND_ASSIGN(kvm_regs * held, vcpu.MutableRegisters());
+  held->rax = 0x11;
+  ASSERT_OK_AND_ASSIGN(const T state, GetVcpuState<T>(vcpu));
+  ASSERT_OK(SetVcpuState(vcpu, state));
+  kvm_regs in_kernel = {};
+  ASSERT_OK(CallIoctl(vcpu.fd(), LIBVMM_IOCTL(KVM_GET_REGS), &in_kernel));
+  EXPECT_EQ(in_kernel.rax, 0u);  // not written yet
+  ASSERT_OK_AND_ASSIGN(const kvm_regs* cached, vcpu.Registers());
+  EXPECT_EQ(cached->rax, 0x11u);
+}
+
+TEST(VcpuStateTest, StateApartFromTheCachedRegistersLeavesThem) {
+  LIBVMM_NEEDS_KVM();
+  ASSERT_OK_AND_ASSIGN(RealModeGuest guest, RealModeGuest::Create({0xf4}));
+  ASSERT_OK_AND_ASSIGN(const Cpuid* supported, guest.kvm().SupportedCpuid());
+  ASSERT_OK(SetCpuid(guest.vcpu(), *supported));
+  ExpectCachedRegistersStay<kvm_fpu>(guest.vcpu());
+  ExpectCachedRegistersStay<kvm_xcrs>(guest.vcpu());
+  ExpectCachedRegistersStay<kvm_debugregs>(guest.vcpu());
 }
 
 TEST(VcpuStateTest, SpecialRegistersComeBackAsSetAndBadOnesAreRefused) {

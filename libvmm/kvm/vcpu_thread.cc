@@ -23,73 +23,115 @@
 namespace libvmm {
 namespace internal {
 
+// One of the thread's timers. The signal carries its address, so that the
+// handler knows which of them has fired.
+struct DeadlineTimer {
+  DeadlineTimer(ThreadState* owner, clockid_t its_clock,
+                DeadlineBound its_bound)
+      : state(owner), clock(its_clock), bound(its_bound) {}
+
+  // Makes the timer unless it is there; on the thread itself, whose CPU time
+  // the clock may be.
+  absl::Status Make();
+  // It fires once after this time, perhaps before the call returns.
+  absl::Status Arm(absl::Duration time);
+  void Disarm();
+
+  ThreadState* const state;
+  const clockid_t clock;
+  const DeadlineBound bound;
+  std::optional<timer_t> id;
+  // Shared with the thread's own signal handler, hence atomic.
+  std::atomic<bool> armed{false};
+
+ private:
+  absl::Status Set(absl::Duration time);
+};
+
 struct ThreadState {
   ~ThreadState();
 
-  absl::Status MakeTimer();
-  absl::Status SetTimer(absl::Duration after);
+  [[nodiscard]] bool used_up() const {
+    return expired.load(std::memory_order_relaxed) != DeadlineBound::kNone ||
+           (count_exits && exits_left == 0);
+  }
 
   int signal = 0;
   pid_t tid = 0;
 #ifndef NDEBUG
   pthread_t owner{};
 #endif
-  std::optional<timer_t> timer;
+  DeadlineTimer wall{this, CLOCK_MONOTONIC, DeadlineBound::kAfter};
+  DeadlineTimer cpu{this, CLOCK_THREAD_CPUTIME_ID, DeadlineBound::kCpuTime};
 
   // Shared with this thread's own signal handler, hence atomic.
   std::atomic<KickState*> current{nullptr};
-  std::atomic<bool> expired{false};
-  std::atomic<bool> timer_armed{false};
+  // The time that came first, kNone while none has.
+  std::atomic<DeadlineBound> expired{DeadlineBound::kNone};
 
   bool deadline_alive = false;
   bool count_exits = false;
   uint64_t exits_left = 0;
 };
 
-absl::Status ThreadState::MakeTimer() {
-  if (timer.has_value()) return absl::OkStatus();
+absl::Status DeadlineTimer::Make() {
+  if (id.has_value()) return absl::OkStatus();
   sigevent event{};
   event.sigev_notify = SIGEV_THREAD_ID;
-  event.sigev_signo = signal;
+  event.sigev_signo = state->signal;
   event.sigev_value.sival_ptr = this;
 #ifdef sigev_notify_thread_id
-  event.sigev_notify_thread_id = tid;
+  event.sigev_notify_thread_id = state->tid;
 #else
-  event._sigev_un._tid = tid;
+  event._sigev_un._tid = state->tid;
 #endif
-  timer_t id;
-  if (::timer_create(CLOCK_MONOTONIC, &event, &id) != 0) {
+  timer_t made;
+  if (::timer_create(clock, &event, &made) != 0) {
     const int error = errno;
     // EAGAIN: the limit on queued signals, which timers count against.
     return error == EAGAIN
                ? absl::ResourceExhaustedError(
                      "timer_create: EAGAIN: too many timers "
                      "(RLIMIT_SIGPENDING)")
-               : ErrnoStatus(error, "timer_create(CLOCK_MONOTONIC)");
+               : ErrnoStatus(error,
+                             absl::StrCat("timer_create(clock ", clock, ")"));
   }
-  timer = id;
+  id = made;
   return absl::OkStatus();
 }
 
-absl::Status ThreadState::SetTimer(absl::Duration after) {
+absl::Status DeadlineTimer::Set(absl::Duration time) {
   itimerspec spec{};
-  spec.it_value = absl::ToTimespec(after);
-  if (::timer_settime(*timer, 0, &spec, nullptr) != 0) {
+  spec.it_value = absl::ToTimespec(time);
+  if (::timer_settime(*id, 0, &spec, nullptr) != 0) {
     return ErrnoStatus(errno, "timer_settime");
   }
   return absl::OkStatus();
 }
 
+absl::Status DeadlineTimer::Arm(absl::Duration time) {
+  // Before the timer runs: a short one fires inside the call.
+  armed.store(true);
+  const absl::Status status = Set(time);
+  if (!status.ok()) armed.store(false);
+  return status;
+}
+
+void DeadlineTimer::Disarm() {
+  if (armed.exchange(false)) Set(absl::ZeroDuration()).IgnoreError();
+}
+
 ThreadState::~ThreadState() {
-  if (!timer.has_value()) return;
-  // A signal that the timer has queued carries this object's address: take it
+  if (!wall.id.has_value() && !cpu.id.has_value()) return;
+  // A signal that a timer has queued carries an address in this object: take it
   // off the queue before the object goes.
   sigset_t set;
   sigset_t old;
   ::sigemptyset(&set);
   ::sigaddset(&set, signal);
   ::pthread_sigmask(SIG_BLOCK, &set, &old);
-  ::timer_delete(*timer);
+  if (wall.id.has_value()) ::timer_delete(*wall.id);
+  if (cpu.id.has_value()) ::timer_delete(*cpu.id);
   const timespec now{};
   while (::sigtimedwait(&set, nullptr, &now) >= 0 || errno == EINTR) {
   }
@@ -121,18 +163,20 @@ Deadline::~Deadline() { End(); }
 
 void Deadline::End() {
   if (state_ == nullptr) return;
-  if (state_->timer_armed.exchange(false)) {
-    state_->SetTimer(absl::ZeroDuration()).IgnoreError();
-  }
+  state_->wall.Disarm();
+  state_->cpu.Disarm();
   state_->deadline_alive = false;
   state_->count_exits = false;
-  state_->expired.store(false, std::memory_order_relaxed);
+  state_->expired.store(DeadlineBound::kNone, std::memory_order_relaxed);
   state_ = nullptr;
 }
 
-bool Deadline::expired() const {
-  return state_->expired.load(std::memory_order_relaxed) ||
-         (state_->count_exits && state_->exits_left == 0);
+bool Deadline::expired() const { return state_->used_up(); }
+
+DeadlineBound Deadline::reached() const {
+  const DeadlineBound time = state_->expired.load(std::memory_order_relaxed);
+  if (time != DeadlineBound::kNone) return time;
+  return state_->used_up() ? DeadlineBound::kExits : DeadlineBound::kNone;
 }
 
 absl::Status VcpuThread::InstallKickHandler(int signal) {
@@ -162,10 +206,14 @@ absl::Status VcpuThread::InstallKickHandler(int signal) {
 
 void VcpuThread::HandleSignal(const siginfo_t& info) {
   if (info.si_code != SI_TIMER || info.si_value.sival_ptr == nullptr) return;
-  auto& state = *static_cast<internal::ThreadState*>(info.si_value.sival_ptr);
+  const auto& timer =
+      *static_cast<internal::DeadlineTimer*>(info.si_value.sival_ptr);
   // A signal that was held back until its deadline had ended.
-  if (!state.timer_armed.load(std::memory_order_relaxed)) return;
-  state.expired.store(true, std::memory_order_relaxed);
+  if (!timer.armed.load(std::memory_order_relaxed)) return;
+  internal::ThreadState& state = *timer.state;
+  if (state.expired.load(std::memory_order_relaxed) == DeadlineBound::kNone) {
+    state.expired.store(timer.bound, std::memory_order_relaxed);
+  }
   // The handler runs on the state's own thread, so whatever Run has stored is
   // seen.
   internal::KickState* const kick =
@@ -227,10 +275,8 @@ LIBVMM_HOT absl::StatusOr<Exit> VcpuThread::RunMapped(Vcpu& vcpu) {
   kick.runner.store(internal::PackRunner(state.tid, state.signal),
                     std::memory_order_relaxed);
   kick.fence.Light();
-  const bool used_up = state.expired.load(std::memory_order_relaxed) ||
-                       (state.count_exits && state.exits_left == 0);
   absl::StatusOr<Exit> exit =
-      ABSL_PREDICT_FALSE(used_up)
+      ABSL_PREDICT_FALSE(state.used_up())
           ? absl::StatusOr<Exit>(Exit(vcpu.run_, ExitReason::kDeadline))
           : vcpu.Run();
   kick.runner.store(0, std::memory_order_release);
@@ -238,7 +284,7 @@ LIBVMM_HOT absl::StatusOr<Exit> VcpuThread::RunMapped(Vcpu& vcpu) {
   if (state.count_exits && state.exits_left != 0) --state.exits_left;
   if (ABSL_PREDICT_FALSE(exit.ok() &&
                          exit->reason() == ExitReason::kInterrupted) &&
-      state.expired.load(std::memory_order_relaxed)) {
+      state.expired.load(std::memory_order_relaxed) != DeadlineBound::kNone) {
     exit = Exit(vcpu.run_, ExitReason::kDeadline);
   }
   // The only return, so that Vcpu::Run makes `exit` in the caller's memory: a
@@ -253,25 +299,44 @@ absl::StatusOr<Deadline> VcpuThread::StartDeadline(
     return absl::FailedPreconditionError(
         "StartDeadline: this thread has a deadline already");
   }
-  if (!options.after.has_value() && !options.exits.has_value()) {
+  if (!options.after.has_value() && !options.cpu_time.has_value() &&
+      !options.exits.has_value()) {
     return absl::InvalidArgumentError(
-        "DeadlineOptions: neither after nor exits is set");
+        "DeadlineOptions: none of after, cpu_time and exits is set");
   }
-  if (options.after.has_value() && *options.after == absl::InfiniteDuration()) {
-    return absl::InvalidArgumentError("DeadlineOptions: after is infinite");
+  struct Bound {
+    const char* name;
+    const std::optional<absl::Duration>& time;
+    internal::DeadlineTimer& timer;
+  };
+  const Bound bounds[] = {{"after", options.after, state.wall},
+                          {"cpu_time", options.cpu_time, state.cpu}};
+  for (const Bound& bound : bounds) {
+    if (bound.time == absl::InfiniteDuration()) {
+      return absl::InvalidArgumentError(
+          absl::StrCat("DeadlineOptions: ", bound.name, " is infinite"));
+    }
   }
   // A late signal of the deadline before may have left its mark.
-  state.expired.store(false, std::memory_order_relaxed);
-  if (options.after.has_value()) {
-    if (*options.after < absl::Nanoseconds(1)) {
-      state.expired.store(true, std::memory_order_relaxed);
-    } else {
-      LIBVMM_RETURN_IF_ERROR(state.MakeTimer());
-      // Before the timer runs: a short one fires inside SetTimer.
-      state.timer_armed.store(true);
-      const absl::Status status = state.SetTimer(*options.after);
+  state.expired.store(DeadlineBound::kNone, std::memory_order_relaxed);
+  for (const Bound& bound : bounds) {
+    if (bound.time.has_value() && *bound.time < absl::Nanoseconds(1)) {
+      state.expired.store(bound.timer.bound, std::memory_order_relaxed);
+      break;
+    }
+  }
+  if (state.expired.load(std::memory_order_relaxed) == DeadlineBound::kNone) {
+    // Nothing is armed before all is there: what fails leaves nothing behind.
+    for (const Bound& bound : bounds) {
+      if (bound.time.has_value()) LIBVMM_RETURN_IF_ERROR(bound.timer.Make());
+    }
+    for (const Bound& bound : bounds) {
+      if (!bound.time.has_value()) continue;
+      const absl::Status status = bound.timer.Arm(*bound.time);
       if (!status.ok()) {
-        state.timer_armed.store(false);
+        state.wall.Disarm();
+        // Its signal may have come meanwhile.
+        state.expired.store(DeadlineBound::kNone, std::memory_order_relaxed);
         return status;
       }
     }

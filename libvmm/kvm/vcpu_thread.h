@@ -20,14 +20,24 @@ namespace internal {
 struct ThreadState;
 }  // namespace internal
 
+// The bounds that a deadline can have.
+enum class DeadlineBound : uint8_t {
+  kNone,     // None is reached.
+  kAfter,    // DeadlineOptions::after
+  kCpuTime,  // DeadlineOptions::cpu_time
+  kExits,    // DeadlineOptions::exits
+};
+
 // A bound on what a VcpuThread runs: while it lives, Run on its thread returns
-// ExitReason::kDeadline once the time has come or the exits are used up, and
-// every time after that. The vCPU stays where it is and can be run on.
+// ExitReason::kDeadline once the time has come, the thread's CPU time or the
+// exits are used up, and every time after that. The vCPU stays where it is and
+// can be run on.
 //
 // Thread-safety: vCPU-thread, that of its VcpuThread.
 // Ownership: move-only, from VcpuThread::StartDeadline; ends before the
 //     VcpuThread.
-// Cost: one timer_settime(2) to start with a time, one to end; none per exit.
+// Cost: one timer_settime(2) for each time to start with it, one to end; none
+//     per exit.
 class Deadline {
  public:
   Deadline(Deadline&& other) noexcept;
@@ -36,6 +46,10 @@ class Deadline {
 
   // True once Run has a reason to return kDeadline.
   [[nodiscard]] bool expired() const;
+
+  // The bound that gave that reason. Of two times the one that came first; a
+  // time rather than the exits when both are reached.
+  [[nodiscard]] DeadlineBound reached() const;
 
  private:
   friend class VcpuThread;
@@ -49,15 +63,21 @@ class Deadline {
 struct DeadlineOptions {
   // Wall-clock time from now (CLOCK_MONOTONIC). Zero or less: expired at once.
   std::optional<absl::Duration> after = std::nullopt;
+  // CPU time of this thread from now (CLOCK_THREAD_CPUTIME_ID): what the thread
+  // itself and the kernel for it use, and the time inside the guest. A thread
+  // that waits or is not scheduled uses none, so a guest that sleeps in HLT in
+  // the kernel can outlast it for ever. The kernel looks at its ticks: it comes
+  // up to a tick (1 to 10 ms) late. Zero or less: expired at once.
+  std::optional<absl::Duration> cpu_time = std::nullopt;
   // How many exits Run may return before it returns kDeadline. Interruptions
   // (kInterrupted, kKicked, kRetry) count too.
   std::optional<uint64_t> exits = std::nullopt;
 };
 
 // The calling thread as a place where vCPUs run: its kernel thread id, the
-// signal that gets it out of KVM_RUN, and its one timer. A thread that runs
-// many vCPUs in turn needs one; a vCPU may wander between threads, each with
-// its own.
+// signal that gets it out of KVM_RUN, and its timers, one for each clock. A
+// thread that runs many vCPUs in turn needs one; a vCPU may wander between
+// threads, each with its own.
 //
 //   // Once in the program, unless it has a handler of its own:
 //   LIBVMM_RETURN_IF_ERROR(VcpuThread::InstallKickHandler(SIGUSR1));
@@ -78,10 +98,10 @@ struct DeadlineOptions {
 //
 // Thread-safety: vCPU-thread: only the thread that attached uses and destroys
 //     it.
-// Ownership: move-only; owns the timer. Does not own vCPUs.
+// Ownership: move-only; owns the timers. Does not own vCPUs.
 // Errors: see each call.
-// Cost: Run is Vcpu::Run and a few stores. The timer is made at the first
-//     deadline with a time.
+// Cost: Run is Vcpu::Run and a few stores. A timer is made at the first
+//     deadline with a time of its clock.
 class VcpuThread {
  public:
   // `signal` is the embedder's choice, for example SIGUSR1 or SIGRTMIN + 1, and
@@ -113,8 +133,9 @@ class VcpuThread {
   absl::StatusOr<Exit> Run(Vcpu& vcpu);
 
   // Starts a deadline for this thread. kFailedPrecondition while another lives;
-  // kInvalidArgument when neither bound is given or the time is infinite;
+  // kInvalidArgument when no bound is given or a time is infinite;
   // kResourceExhausted when the kernel has no timer left (RLIMIT_SIGPENDING).
+  // Whichever bound is reached first ends it.
   absl::StatusOr<Deadline> StartDeadline(const DeadlineOptions& options);
 
  private:

@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <cstring>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
@@ -13,7 +14,7 @@
 #include "libvmm/kvm/abi.h"
 #include "libvmm/kvm/capability.h"
 #include "libvmm/kvm/device_attribute.h"
-#include "libvmm/kvm/vcpu_ioctl.h"
+#include "libvmm/kvm/ioctl.h"
 
 namespace libvmm {
 namespace {
@@ -30,9 +31,12 @@ size_t LargestImage() {
 
 }  // namespace
 
-XsaveState::XsaveState(internal::FlexBlock<kvm_xsave> image, size_t size,
-                       bool has_xsave2)
-    : image_(std::move(image)), size_(size), has_xsave2_(has_xsave2) {}
+XsaveState::XsaveState(internal::FlexBlock<kvm_xsave> image, size_t room,
+                       size_t size, bool has_xsave2)
+    : image_(std::move(image)),
+      room_(room),
+      size_(size),
+      has_xsave2_(has_xsave2) {}
 
 absl::StatusOr<XsaveState> XsaveState::Create(const Vm& vm) {
   LIBVMM_RETURN_IF_ERROR(
@@ -41,16 +45,24 @@ absl::StatusOr<XsaveState> XsaveState::Create(const Vm& vm) {
   const size_t size = std::max(sizeof(kvm_xsave), static_cast<size_t>(xsave2));
   // The kernel copies as much as the vCPU has, in both directions, without
   // asking how much there is room for.
-  return XsaveState(
-      internal::AllocateFlexBlock<kvm_xsave>(std::max(size, LargestImage())),
-      size, xsave2 != 0);
+  const size_t room = std::max(size, LargestImage());
+  return XsaveState(internal::AllocateFlexBlock<kvm_xsave>(room), room, size,
+                    xsave2 != 0);
+}
+
+XsaveState XsaveState::Copy() const {
+  XsaveState copy(internal::AllocateFlexBlock<kvm_xsave>(room_), room_, size_,
+                  has_xsave2_);
+  std::memcpy(copy.image_.get(), image_.get(), room_);
+  return copy;
 }
 
 absl::Status XsaveState::ReadFrom(Vcpu& vcpu) {
   const IoctlRequest request =
       has_xsave2_ ? LIBVMM_IOCTL(KVM_GET_XSAVE2) : LIBVMM_IOCTL(KVM_GET_XSAVE);
+  // The register sets that a Vcpu caches have nothing of this: they stay.
   const absl::Status status =
-      internal::ReadVcpu(vcpu, request, image_.get()).status();
+      CallIoctl(vcpu.fd(), request, image_.get()).status();
   if (IsErrno(status, EINVAL)) {
     return absl::FailedPreconditionError(
         absl::StrCat("the vCPU's state is larger than ", size_,
@@ -60,8 +72,7 @@ absl::Status XsaveState::ReadFrom(Vcpu& vcpu) {
 }
 
 absl::Status XsaveState::WriteTo(Vcpu& vcpu) const {
-  return internal::WriteVcpu(vcpu, LIBVMM_IOCTL(KVM_SET_XSAVE), image_.get(),
-                             absl::StrCat(size_, " bytes"))
+  return CallIoctl(vcpu.fd(), LIBVMM_IOCTL(KVM_SET_XSAVE), image_.get())
       .status();
 }
 

@@ -29,12 +29,17 @@ namespace libvmm {
 //     VM it was made for, or to another with the same size.
 // Errors: kFailedPrecondition for a vCPU whose state is larger than the image,
 //     as far as the kernel reports it; else ErrnoStatus of the ioctl.
-// Cost: one vCPU ioctl per transfer; 4 KiB of heap, 11 KiB with AMX.
+// Cost: one vCPU ioctl per transfer and no heap but for an error; registers that
+//     the Vcpu has cached or holds back stay so. 4 KiB of heap
+//     for an image, 11 KiB with AMX.
 class XsaveState {
  public:
   // An image of zeros. Processes that want AMX ask for it by arch_prctl(2)
   // before the first vCPU of any VM exists. kUnimplemented names KVM_CAP_XSAVE.
   static absl::StatusOr<XsaveState> Create(const Vm& vm);
+
+  // Another image with the same bytes.
+  [[nodiscard]] XsaveState Copy() const;
 
   // KVM_GET_XSAVE2, or KVM_GET_XSAVE where there is no larger state.
   absl::Status ReadFrom(Vcpu& vcpu);
@@ -48,10 +53,12 @@ class XsaveState {
   [[nodiscard]] std::span<const std::byte> bytes() const;
 
  private:
-  XsaveState(internal::FlexBlock<kvm_xsave> image, size_t size,
+  XsaveState(internal::FlexBlock<kvm_xsave> image, size_t room, size_t size,
              bool has_xsave2);
 
   internal::FlexBlock<kvm_xsave> image_;
+  // Of the memory, and of the image in it.
+  size_t room_;
   size_t size_;
   bool has_xsave2_;
 };

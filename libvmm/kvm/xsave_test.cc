@@ -11,6 +11,7 @@
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 #include "libvmm/kvm/abi.h"
+#include "libvmm/kvm/ioctl.h"
 #include "libvmm/kvm/vcpu_cpuid.h"
 #include "libvmm/kvm/vcpu_state.h"
 #include "libvmm/testing/kvm_available.h"
@@ -69,6 +70,50 @@ TEST(XsaveStateTest, VectorRegisterComesBackAsWritten) {
   EXPECT_EQ(std::memcmp(&read.bytes()[kXmm0], &state.bytes()[kXmm0], 16), 0);
   ASSERT_OK_AND_ASSIGN(const kvm_fpu fpu, GetVcpuState<kvm_fpu>(guest.vcpu()));
   EXPECT_EQ(fpu.xmm[0][15], 0xab);
+}
+
+TEST(XsaveStateTest, ACopyHasTheSameBytesInMemoryOfItsOwn) {
+  LIBVMM_NEEDS_KVM();
+  ASSERT_OK_AND_ASSIGN(RealModeGuest guest, RealModeGuest::Create({0xf4}));
+  ASSERT_OK_AND_ASSIGN(XsaveState state, XsaveState::Create(guest.vm()));
+  ASSERT_OK(state.ReadFrom(guest.vcpu()));
+  state.bytes()[kXmm0] = std::byte{0x5a};
+  XsaveState copy = state.Copy();
+  EXPECT_TRUE(std::equal(copy.bytes().begin(), copy.bytes().end(),
+                         state.bytes().begin(), state.bytes().end()));
+  EXPECT_GE(::malloc_usable_size(copy.bytes().data()), copy.bytes().size());
+  copy.bytes()[kXmm0] = std::byte{0};
+  EXPECT_EQ(state.bytes()[kXmm0], std::byte{0x5a});
+  EXPECT_OK(copy.WriteTo(guest.vcpu()));
+}
+
+// Sets the general registers behind the back of the Vcpu, which would see it
+// only if it had forgotten its copy.
+void SetRaxBehindTheBack(Vcpu& vcpu, uint64_t rax) {
+  kvm_regs regs = {};
+  ASSERT_OK(CallIoctl(vcpu.fd(), LIBVMM_IOCTL(KVM_GET_REGS), &regs));
+  regs.rax = rax;
+  ASSERT_OK(CallIoctl(vcpu.fd(), LIBVMM_IOCTL(KVM_SET_REGS), &regs));
+}
+
+TEST(XsaveStateTest, CachedAndChangedRegistersStayAsTheyAre) {
+  LIBVMM_NEEDS_KVM();
+  ASSERT_OK_AND_ASSIGN(RealModeGuest guest, RealModeGuest::Create({0xf4}));
+  Vcpu& vcpu = guest.vcpu();
+  ASSERT_OK_AND_ASSIGN(XsaveState state, XsaveState::Create(guest.vm()));
+  ASSERT_OK_AND_ASSIGN(kvm_regs * held, vcpu.MutableRegisters());
+  held->rax = 0x11;
+  SetRaxBehindTheBack(vcpu, 0x22);
+  ASSERT_OK(state.ReadFrom(vcpu));
+  ASSERT_OK(state.WriteTo(vcpu));
+  kvm_regs in_kernel = {};
+  ASSERT_OK(CallIoctl(vcpu.fd(), LIBVMM_IOCTL(KVM_GET_REGS), &in_kernel));
+  EXPECT_EQ(in_kernel.rax, 0x22u);  // nothing was written
+  ASSERT_OK_AND_ASSIGN(const kvm_regs* cached, vcpu.Registers());
+  EXPECT_EQ(cached->rax, 0x11u);  // nothing was forgotten
+  ASSERT_OK(vcpu.FlushRegisters());
+  ASSERT_OK_AND_ASSIGN(const kvm_regs regs, GetVcpuState<kvm_regs>(vcpu));
+  EXPECT_EQ(regs.rax, 0x11u);
 }
 
 TEST(XsaveStateTest, ImageThatTheKernelRefusesIsInvalid) {

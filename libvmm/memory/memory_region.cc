@@ -282,7 +282,9 @@ absl::StatusOr<MemoryRegion> MemoryRegion::File(UniqueFd fd,
       Mapping::Create(
           {.size = options.size,
            .protection = writable ? PROT_READ | PROT_WRITE : PROT_READ,
-           .flags = options.shared ? MAP_SHARED : MAP_PRIVATE,
+           .flags = options.shared       ? MAP_SHARED
+                    : options.no_reserve ? MAP_PRIVATE | MAP_NORESERVE
+                                         : MAP_PRIVATE,
            .fd = fd.get(),
            .offset = offset}));
   if (options.prefault) {

@@ -114,6 +114,9 @@ class MemoryRegion {
     bool shared = false;
     // Fault the file in now.
     bool prefault = false;
+    // Leave pages that are not shared out of the kernel's commit accounting, as
+    // AnonymousOptions::no_reserve does.
+    bool no_reserve = false;
     // With `shared`, a file open only for reading will do, and bytes() may then
     // not be written either.
     bool read_only = false;

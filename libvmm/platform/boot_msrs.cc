@@ -3,9 +3,9 @@
 
 #include <variant>
 
-#include "libvmm/platform/cpuid_edit.h"
-#include "libvmm/platform/cpuid_registers.h"
-#include "libvmm/platform/msr_registers.h"
+#include "libvmm/kvm/cpuid_edit.h"
+#include "libvmm/kvm/cpuid_registers.h"
+#include "libvmm/kvm/msr_registers.h"
 
 namespace libvmm {
 

@@ -2,8 +2,8 @@
 #include "libvmm/platform/cpu_features.h"
 
 #include "absl/strings/str_cat.h"
-#include "libvmm/platform/cpuid_edit.h"
-#include "libvmm/platform/cpuid_registers.h"
+#include "libvmm/kvm/cpuid_edit.h"
+#include "libvmm/kvm/cpuid_registers.h"
 
 namespace libvmm {
 namespace {

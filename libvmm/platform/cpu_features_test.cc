@@ -8,7 +8,7 @@
 
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
-#include "libvmm/platform/cpuid_samples.h"
+#include "libvmm/kvm/cpuid_samples.h"
 
 namespace libvmm {
 namespace {

@@ -8,8 +8,8 @@
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 #include "libvmm/kvm/abi.h"
+#include "libvmm/kvm/cpuid_samples.h"
 #include "libvmm/platform/cpu_features.h"
-#include "libvmm/platform/cpuid_samples.h"
 
 namespace libvmm {
 namespace {

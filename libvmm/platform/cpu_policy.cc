@@ -13,12 +13,12 @@
 #include "absl/strings/string_view.h"
 #include "libvmm/base/status_macros.h"
 #include "libvmm/kvm/abi.h"
+#include "libvmm/kvm/cpuid_edit.h"
+#include "libvmm/kvm/cpuid_registers.h"
 #include "libvmm/kvm/features.h"
+#include "libvmm/kvm/xsave_cpuid.h"
 #include "libvmm/platform/cpu_features.h"
-#include "libvmm/platform/cpuid_edit.h"
-#include "libvmm/platform/cpuid_registers.h"
 #include "libvmm/platform/topology_cpuid.h"
-#include "libvmm/platform/xsave_cpuid.h"
 
 namespace libvmm {
 namespace {

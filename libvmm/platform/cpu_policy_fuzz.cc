@@ -17,12 +17,12 @@
 
 #include "libvmm/kvm/abi.h"
 #include "libvmm/kvm/cpuid.h"
+#include "libvmm/kvm/cpuid_edit.h"
+#include "libvmm/kvm/cpuid_registers.h"
 #include "libvmm/platform/cpu_features.h"
 #include "libvmm/platform/cpu_level.h"
 #include "libvmm/platform/cpu_policy.h"
 #include "libvmm/platform/cpu_topology.h"
-#include "libvmm/platform/cpuid_edit.h"
-#include "libvmm/platform/cpuid_registers.h"
 
 namespace libvmm {
 namespace {

@@ -5,8 +5,8 @@
 #include <vector>
 
 #include "libvmm/kvm/abi.h"
-#include "libvmm/platform/cpuid_edit.h"
-#include "libvmm/platform/cpuid_registers.h"
+#include "libvmm/kvm/cpuid_edit.h"
+#include "libvmm/kvm/cpuid_registers.h"
 
 namespace libvmm {
 namespace {

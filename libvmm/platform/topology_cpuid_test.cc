@@ -6,7 +6,7 @@
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 #include "libvmm/kvm/abi.h"
-#include "libvmm/platform/cpuid_samples.h"
+#include "libvmm/kvm/cpuid_samples.h"
 
 namespace libvmm {
 namespace {

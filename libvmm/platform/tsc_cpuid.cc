@@ -4,8 +4,8 @@
 #include <limits>
 
 #include "libvmm/kvm/abi.h"
-#include "libvmm/platform/cpuid_edit.h"
-#include "libvmm/platform/cpuid_registers.h"
+#include "libvmm/kvm/cpuid_edit.h"
+#include "libvmm/kvm/cpuid_registers.h"
 
 namespace libvmm {
 namespace {

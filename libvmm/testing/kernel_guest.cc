@@ -15,6 +15,7 @@
 #include "libvmm/base/status_macros.h"
 #include "libvmm/boot/control_registers.h"
 #include "libvmm/boot/gdt.h"
+#include "libvmm/boot/interrupt_gate.h"
 #include "libvmm/kvm/abi.h"
 #include "libvmm/kvm/vcpu_cpuid.h"
 #include "libvmm/kvm/vcpu_state.h"
@@ -129,19 +130,6 @@ LIBVMM_GUEST_CODE(kInterruptItself, 64, R"(
   hlt
 )");
 
-// 64-bit interrupt gate (Intel SDM volume 3, figure 6-8).
-struct Gate {
-  uint16_t offset_low;
-  uint16_t selector;
-  uint8_t stack_table;
-  uint8_t type;
-  uint16_t offset_middle;
-  uint32_t offset_high;
-  uint32_t reserved;
-};
-static_assert(sizeof(Gate) == 16);
-constexpr uint8_t kInterruptGate = 0x8e;  // present, DPL 0
-
 }  // namespace
 
 absl::StatusOr<std::unique_ptr<KernelGuest>> KernelGuest::Create(
@@ -212,16 +200,10 @@ void KernelGuest::SetHandler(uint8_t vector, uint64_t address) {
 void KernelGuest::SetGate(uint8_t vector, uint64_t address,
                           Privilege callable_from) {
   const uint64_t handler = kKernelHalf + address;
-  const int dpl = callable_from == Privilege::kUser ? 3 : 0;
-  const Gate gate = {
-      .offset_low = static_cast<uint16_t>(handler),
-      .selector = Gdt::kKernelCode64,
-      .stack_table = 0,
-      .type = static_cast<uint8_t>(kInterruptGate | dpl << 5),
-      .offset_middle = static_cast<uint16_t>(handler >> 16),
-      .offset_high = static_cast<uint32_t>(handler >> 32),
-      .reserved = 0,
-  };
+  const InterruptGate gate = InterruptGate::To(
+      {.handler = Gva(handler),
+       .selector = Gdt::kKernelCode64,
+       .dpl = static_cast<uint8_t>(callable_from == Privilege::kUser ? 3 : 0)});
   LIBVMM_CHECK(memory().Write(Gpa(kIdt + vector * sizeof gate),
                               std::as_bytes(std::span(&gate, 1))));
 }
@@ -265,7 +247,7 @@ absl::Status KernelGuest::Start(Vcpu& vcpu, const StartOptions& options) {
   LIBVMM_ASSIGN_OR_RETURN(kvm_sregs* const sregs,
                           vcpu.MutableSpecialRegisters());
   sregs->idt.base = kKernelHalf + kIdt;
-  sregs->idt.limit = 256 * sizeof(Gate) - 1;
+  sregs->idt.limit = 256 * sizeof(InterruptGate) - 1;
   LIBVMM_ASSIGN_OR_RETURN(kvm_regs* const regs, vcpu.MutableRegisters());
   if (options.interrupts) regs->rflags |= RflagsInterrupt::Of(1);
   if (!irqchip_) return absl::OkStatus();

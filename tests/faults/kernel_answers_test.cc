@@ -9,8 +9,12 @@
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
+#include <map>
+#include <optional>
 #include <span>
+#include <string>
 #include <utility>
+#include <vector>
 
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
@@ -29,6 +33,7 @@
 #include "libvmm/kvm/msrs.h"
 #include "libvmm/kvm/nested_state.h"
 #include "libvmm/kvm/one_reg.h"
+#include "libvmm/kvm/vcpu_image.h"
 #include "libvmm/kvm/vcpu_state.h"
 #include "libvmm/kvm/vm_capabilities.h"
 #include "libvmm/kvm/vm_clock.h"
@@ -297,6 +302,165 @@ TEST_F(KernelAnswersTest, InterruptPinsAndChipsThatAreNotThereAreRefused) {
     // What had been added before the refusal is taken back.
     EXPECT_OK(routing.AddPin(0, {.chip = KVM_IRQCHIP_IOAPIC, .pin = 0}));
   }
+}
+
+TEST_F(KernelAnswersTest, AWholeImageDoesWithoutSregs2) {
+  ASSERT_OK_AND_ASSIGN(RealModeGuest guest, RealModeGuest::Create({0xf4}));
+  ScriptedIoctls scripted;
+  scripted.Fail("KVM_GET_SREGS2", ENOTTY);
+  scripted.Fail("KVM_SET_SREGS2", ENOTTY);
+  ASSERT_OK_AND_ASSIGN(kvm_sregs sregs, GetVcpuState<kvm_sregs>(guest.vcpu()));
+  sregs.fs.base = 0x1000;
+  sregs.cr2 = 0x2000;
+  // The older struct has an interrupt on its way beside the events.
+  sregs.interrupt_bitmap[0] = uint64_t{1} << 0x21;
+  ASSERT_OK(SetVcpuState(guest.vcpu(), sregs));
+  ASSERT_OK_AND_ASSIGN(const VcpuImage image,
+                       VcpuImage::Save(guest.vm(), guest.vcpu(), {}));
+  EXPECT_EQ(image.special_registers().fs.base, 0x1000u);
+  EXPECT_EQ(image.special_registers().cr2, 0x2000u);
+  EXPECT_EQ(image.events().interrupt.injected, 1);
+  ASSERT_OK_AND_ASSIGN(kvm_vcpu_events events,
+                       GetVcpuState<kvm_vcpu_events>(guest.vcpu()));
+  events.interrupt.injected = 0;
+  ASSERT_OK(SetVcpuState(guest.vcpu(), events));
+  sregs.fs.base = 0;
+  sregs.cr2 = 0;
+  sregs.interrupt_bitmap[0] = 0;
+  ASSERT_OK(SetVcpuState(guest.vcpu(), sregs));
+
+  ASSERT_OK_AND_ASSIGN(std::vector<VcpuDifference> differences,
+                       image.Compare(guest.vcpu()));
+  ASSERT_EQ(differences.size(), 4u);
+  EXPECT_EQ(differences[0].what,
+            "events.interrupt.injected: 0x0, expected 0x1");
+  EXPECT_EQ(differences[1].what, "events.interrupt.nr: 0x0, expected 0x21");
+  EXPECT_EQ(differences[2].what, "sregs.fs.base: 0x0, expected 0x1000");
+  EXPECT_EQ(differences[3].what, "sregs.cr2: 0x0, expected 0x2000");
+  // The special registers bring no interrupt.
+  ASSERT_OK(image.Restore(guest.vcpu(), VcpuParts::kSpecial));
+  ASSERT_OK_AND_ASSIGN(differences, image.Compare(guest.vcpu()));
+  EXPECT_EQ(differences.size(), 2u);
+  ASSERT_OK(image.Restore(guest.vcpu()));
+  ASSERT_OK_AND_ASSIGN(differences, image.Compare(guest.vcpu()));
+  EXPECT_TRUE(differences.empty());
+}
+
+TEST_F(KernelAnswersTest, AWholeImageNamesWhatIsMissingOrGoesWithout) {
+  struct Row {
+    VcpuParts part;
+    const char* call;
+    ::libvmm::testing::FaultScenario::Answer answer;
+    const char* named;
+  };
+  const auto fail = [](uintptr_t) {
+    errno = EINVAL;
+    return -1;
+  };
+  const Row rows[] = {
+      {VcpuParts::kXcrs, "KVM_GET_XCRS", fail, "KVM_CAP_XCRS"},
+      {VcpuParts::kXcrs, "KVM_GET_XCRS",
+       [](uintptr_t argument) {
+         At<kvm_xcrs>(argument) = {};
+         return 0;
+       },
+       "KVM_CAP_XCRS"},
+      {VcpuParts::kXsave, kCheck, HasCapability(KVM_CAP_XSAVE, 0),
+       "KVM_CAP_XSAVE"},
+      {VcpuParts::kDebug, "KVM_GET_DEBUGREGS", fail, "KVM_CAP_DEBUGREGS"},
+      {VcpuParts::kEvents, "KVM_GET_VCPU_EVENTS", fail, "KVM_CAP_VCPU_EVENTS"},
+      {VcpuParts::kMpState, "KVM_GET_MP_STATE", fail, "KVM_CAP_MP_STATE"},
+      {VcpuParts::kTsc, "KVM_HAS_DEVICE_ATTR", fail, "KVM_CAP_VCPU_ATTRIBUTES"},
+  };
+  for (const Row& row : rows) {
+    SCOPED_TRACE(row.named);
+    ASSERT_OK_AND_ASSIGN(RealModeGuest guest, RealModeGuest::Create({0xf4}));
+    ScriptedIoctls scripted;
+    scripted.Answer(row.call, row.answer);
+    EXPECT_THAT(VcpuImage::Save(guest.vm(), guest.vcpu(), {}),
+                StatusIs(Code::kUnimplemented, HasSubstr(row.named)));
+    EXPECT_OK(VcpuImage::Save(guest.vm(), guest.vcpu(), {.parts = ~row.part}));
+    ASSERT_OK_AND_ASSIGN(
+        const VcpuImage image,
+        VcpuImage::Save(guest.vm(), guest.vcpu(), {.skip_missing = true}));
+    EXPECT_EQ(image.parts() & row.part, VcpuParts::kNone);
+    EXPECT_EQ(image.parts() | row.part | VcpuParts::kLapic, VcpuParts::kAll);
+    EXPECT_OK(image.Restore(guest.vcpu()));
+    EXPECT_OK(image.Compare(guest.vcpu()));
+  }
+}
+
+// The run page has no page-directory pointers.
+TEST_F(KernelAnswersTest, AnImageWithPageDirectoryPointersIsWrittenByIoctl) {
+  ASSERT_OK_AND_ASSIGN(RealModeGuest guest, RealModeGuest::Create({0xf4}));
+  ScriptedIoctls scripted;
+  scripted.Answer("KVM_GET_SREGS2", [](uintptr_t argument) {
+    At<kvm_sregs2>(argument).flags = KVM_SREGS2_FLAGS_PDPTRS_VALID;
+    return 0;
+  });
+  int written = 0;
+  scripted.Answer("KVM_SET_SREGS2", [&written](uintptr_t argument) {
+    written += At<kvm_sregs2>(argument).flags == KVM_SREGS2_FLAGS_PDPTRS_VALID;
+    return 0;
+  });
+  ASSERT_OK_AND_ASSIGN(const VcpuImage image,
+                       VcpuImage::Save(guest.vm(), guest.vcpu(),
+                                       {.parts = VcpuParts::kSpecial}));
+  ASSERT_OK(image.RestoreAtEntry(guest.vcpu()));
+  EXPECT_EQ(written, 1);
+}
+
+// Each vCPU ioctl can cost as much as an exit: none too many.
+TEST_F(KernelAnswersTest, RestoringAWholeImageMakesOneCallForEachPart) {
+  ASSERT_OK_AND_ASSIGN(RealModeGuest guest, RealModeGuest::Create({0xf4}));
+  constexpr uint32_t kMsrs[] = {0x174, 0x175};
+  ASSERT_OK_AND_ASSIGN(
+      const VcpuImage image,
+      VcpuImage::Save(guest.vm(), guest.vcpu(), {.msrs = kMsrs}));
+  // What is held back is not written only to be overwritten.
+  ASSERT_OK(guest.vcpu().MutableRegisters());
+  ASSERT_OK(guest.vcpu().MutableSpecialRegisters());
+  ASSERT_OK(guest.vcpu().MutableEvents());
+  std::map<std::string, int> calls;
+  ScriptedIoctls scripted;
+  for (const char* call :
+       {"KVM_GET_REGS",        "KVM_SET_REGS",       "KVM_GET_SREGS",
+        "KVM_SET_SREGS",       "KVM_GET_SREGS2",     "KVM_SET_SREGS2",
+        "KVM_SET_XSAVE",       "KVM_SET_XCRS",       "KVM_SET_DEBUGREGS",
+        "KVM_SET_MSRS",        "KVM_GET_MSRS",       "KVM_GET_VCPU_EVENTS",
+        "KVM_SET_MP_STATE",    "KVM_GET_MP_STATE",   "KVM_SET_VCPU_EVENTS",
+        "KVM_GET_LAPIC",       "KVM_SET_LAPIC",      "KVM_HAS_DEVICE_ATTR",
+        "KVM_GET_DEVICE_ATTR", "KVM_SET_DEVICE_ATTR"}) {
+    scripted.Answer(call, [&calls, call](uintptr_t) -> std::optional<int> {
+      ++calls[call];
+      return std::nullopt;
+    });
+  }
+  ASSERT_OK(image.Restore(guest.vcpu()));
+  const char* const sregs =
+      calls.contains("KVM_SET_SREGS2") ? "KVM_SET_SREGS2" : "KVM_SET_SREGS";
+  const std::map<std::string, int> expected = {
+      {"KVM_SET_REGS", 1},        {sregs, 1},
+      {"KVM_SET_XSAVE", 1},       {"KVM_SET_XCRS", 1},
+      {"KVM_SET_DEBUGREGS", 1},   {"KVM_SET_MSRS", 1},
+      {"KVM_SET_VCPU_EVENTS", 1}, {"KVM_SET_DEVICE_ATTR", 1},
+  };
+  EXPECT_EQ(calls, expected);
+  calls.clear();
+  ASSERT_OK(image.Restore(guest.vcpu(), VcpuParts::kXsave));
+  EXPECT_EQ(calls, (std::map<std::string, int>{{"KVM_SET_XSAVE", 1}}));
+
+  // Three of them go in with KVM_RUN where it takes registers.
+  if (guest.vm().CheckExtension(KVM_CAP_SYNC_REGS) == 0) return;
+  ASSERT_OK(guest.vcpu().MutableRegisters());
+  calls.clear();
+  ASSERT_OK(image.RestoreAtEntry(guest.vcpu()));
+  ASSERT_OK(guest.vcpu().Retire());
+  std::map<std::string, int> fewer = expected;
+  for (const char* call : {"KVM_SET_REGS", sregs, "KVM_SET_VCPU_EVENTS"}) {
+    fewer.erase(call);
+  }
+  EXPECT_EQ(calls, fewer);
 }
 
 }  // namespace

@@ -4,6 +4,7 @@
 #include <signal.h>
 
 #include <cerrno>
+#include <memory>
 #include <utility>
 #include <vector>
 
@@ -22,6 +23,7 @@
 #include "libvmm/kvm/translate.h"
 #include "libvmm/kvm/vcpu_clock.h"
 #include "libvmm/kvm/vcpu_cpuid.h"
+#include "libvmm/kvm/vcpu_image.h"
 #include "libvmm/kvm/vcpu_state.h"
 #include "libvmm/kvm/xsave.h"
 #include "libvmm/testing/fault_check.h"
@@ -142,20 +144,81 @@ TEST_F(VcpuFaultsTest, AllState) {
   });
 }
 
+// An answer in place of the refusal of a KVM that keeps no TSC offset.
+FaultScenario WithTscOffset(FaultScenario scenario) {
+  const auto offset = std::make_shared<uint64_t>(7);
+  const auto value = [](uintptr_t argument) {
+    const auto& attribute = *reinterpret_cast<const kvm_device_attr*>(argument);
+    return reinterpret_cast<uint64_t*>(static_cast<uintptr_t>(attribute.addr));
+  };
+  return scenario.Answers("KVM_HAS_DEVICE_ATTR", 0)
+      .Answers("KVM_GET_DEVICE_ATTR",
+               [=](uintptr_t argument) {
+                 *value(argument) = *offset;
+                 return 0;
+               })
+      .Answers("KVM_SET_DEVICE_ATTR",
+               [=](uintptr_t argument) {
+                 *offset = *value(argument);
+                 return 0;
+               })
+      // A question that fails means that there is none.
+      .Reports("KVM_HAS_DEVICE_ATTR", "KVM_CAP_VCPU_ATTRIBUTES")
+      .GivesCode("KVM_HAS_DEVICE_ATTR", {}, absl::StatusCode::kUnimplemented,
+                 "a failing question");
+}
+
+TEST_F(VcpuFaultsTest, WholeImage) {
+  for (const bool with_lapic : {false, true}) {
+    Check(WithTscOffset(
+              KvmScenario(with_lapic ? "VcpuImage, local APIC" : "VcpuImage"))
+              .Reports("KVM_CHECK_EXTENSION", "KVM_CAP_XSAVE")
+              .MayGiveCode("KVM_GET_XSAVE", {EINVAL},
+                           absl::StatusCode::kFailedPrecondition,
+                           "larger than there is room for")
+              .MaySurvive("KVM_GET_SREGS2", {EINVAL, ENOTTY, EOPNOTSUPP},
+                          "KVM_GET_SREGS does")
+              .GivesCode("KVM_GET_XCRS", {EINVAL},
+                         absl::StatusCode::kUnimplemented, "no KVM_CAP_XCRS")
+              .Survives("KVM_GET_LAPIC", {EINVAL}, "taken for none")
+              .MayGiveCode("KVM_GET_LAPIC", {EINVAL},
+                           absl::StatusCode::kFailedPrecondition,
+                           "no local APIC there"),
+          [=]() -> absl::Status {
+            LIBVMM_ASSIGN_OR_RETURN(Machine machine, SetUpMachine(with_lapic));
+            constexpr uint32_t kMsrs[] = {0x174, 0x175};
+            LIBVMM_ASSIGN_OR_RETURN(
+                const VcpuImage image,
+                VcpuImage::Save(machine.vm, machine.vcpu,
+                                {.msrs = kMsrs, .tsc = TscPolicy::kTurnBack}));
+            LIBVMM_RETURN_IF_ERROR(image.Restore(machine.vcpu));
+            return image.Compare(machine.vcpu).status();
+          });
+  }
+}
+
+TEST_F(VcpuFaultsTest, RestorableMsrs) {
+  Check(KvmScenario("RestorableMsrs"), []() -> absl::Status {
+    LIBVMM_ASSIGN_OR_RETURN(Machine machine, SetUpMachine(false));
+    return libvmm::RestorableMsrs(SharedKvm().fd(), machine.vcpu).status();
+  });
+}
+
 TEST_F(VcpuFaultsTest, NestedState) {
   if (SharedKvm().CheckExtension(KVM_CAP_NESTED_STATE) == 0) {
     GTEST_SKIP() << "this KVM lacks KVM_CAP_NESTED_STATE";
   }
-  Check(KvmScenario("NestedState")
-            .GivesCode("KVM_GET_NESTED_STATE", {EINVAL},
-                       absl::StatusCode::kUnimplemented, "a KVM without nesting"),
-        []() -> absl::Status {
-          LIBVMM_ASSIGN_OR_RETURN(Machine machine, SetUpMachine(false));
-          LIBVMM_ASSIGN_OR_RETURN(libvmm::NestedState state,
-                                  libvmm::NestedState::Create(machine.vm));
-          LIBVMM_RETURN_IF_ERROR(state.ReadFrom(machine.vcpu));
-          return state.WriteTo(machine.vcpu);
-        });
+  Check(
+      KvmScenario("NestedState")
+          .GivesCode("KVM_GET_NESTED_STATE", {EINVAL},
+                     absl::StatusCode::kUnimplemented, "a KVM without nesting"),
+      []() -> absl::Status {
+        LIBVMM_ASSIGN_OR_RETURN(Machine machine, SetUpMachine(false));
+        LIBVMM_ASSIGN_OR_RETURN(libvmm::NestedState state,
+                                libvmm::NestedState::Create(machine.vm));
+        LIBVMM_RETURN_IF_ERROR(state.ReadFrom(machine.vcpu));
+        return state.WriteTo(machine.vcpu);
+      });
 }
 
 TEST_F(VcpuFaultsTest, OneReg) {
@@ -186,6 +249,7 @@ TEST_F(VcpuFaultsTest, Clock) {
           LIBVMM_ASSIGN_OR_RETURN(const uint64_t offset,
                                   GetTscOffset(machine.vcpu));
           LIBVMM_RETURN_IF_ERROR(SetTscOffset(machine.vcpu, offset));
+          LIBVMM_RETURN_IF_ERROR(KeepsTscOffset(machine.vcpu).status());
           return NotifyGuestPaused(machine.vcpu).status();
         });
 }

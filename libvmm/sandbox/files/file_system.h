@@ -135,6 +135,8 @@ class FileSystem {
   int64_t Pipe(int flags, std::array<int, 2>& fds);
   // 1, -ENOTTY or -EBADF.
   [[nodiscard]] int64_t IsTerminal(int fd) const;
+  // Whether it is one of the embedder's streams, or a copy.
+  [[nodiscard]] bool IsStream(int fd) const;
   // What poll(2) puts into revents for `events`, at once; POLLNVAL for a bad
   // descriptor. Streams are always ready.
   [[nodiscard]] int64_t Poll(int fd, int events) const;

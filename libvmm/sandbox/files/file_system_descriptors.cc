@@ -235,6 +235,11 @@ int64_t FileSystem::IsTerminal(int fd) const {
   return is ? 1 : -ENOTTY;
 }
 
+bool FileSystem::IsStream(int fd) const {
+  const OpenFile* const file = descriptors_.Find(fd);
+  return file != nullptr && file->stream != OpenFile::Stream::kNone;
+}
+
 int64_t FileSystem::Poll(int fd, int events) const {
   const OpenFile* const file = descriptors_.Find(fd);
   if (file == nullptr || (file->flags & O_PATH) != 0) return POLLNVAL;

@@ -1,0 +1,210 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "libvmm/sandbox/sandbox.h"
+
+#include <signal.h>
+
+#include <array>
+#include <cstddef>
+#include <cstdint>
+#include <numeric>
+#include <optional>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "absl/time/time.h"
+#include "gmock/gmock.h"
+#include "gtest/gtest.h"
+#include "libvmm/kvm/vcpu_thread.h"
+#include "libvmm/sandbox/engine.h"
+#include "libvmm/sandbox/host_functions.h"
+#include "libvmm/sandbox/program/program.h"
+#include "libvmm/testing/kvm_available.h"
+#include "libvmm/testing/status_matchers.h"
+
+namespace libvmm::sandbox {
+namespace {
+
+using ::libvmm::testing::StatusIs;
+using ::testing::ElementsAre;
+using ::testing::HasSubstr;
+
+constexpr int kSignal = SIGUSR1;
+
+constexpr char kFunctions[] = "libvmm/sandbox/functions.elf";
+
+class SandboxTest : public ::testing::Test {
+ protected:
+  void SetUp() override {
+    LIBVMM_NEEDS_KVM();
+    ASSERT_OK_AND_ASSIGN(Engine opened, Engine::Open());
+    engine_.emplace(std::move(opened));
+    ASSERT_OK_AND_ASSIGN(Program program, Program::Open(kFunctions));
+    program_.emplace(std::move(program));
+    ASSERT_OK(VcpuThread::InstallKickHandler(kSignal));
+    ASSERT_OK_AND_ASSIGN(VcpuThread thread, VcpuThread::Attach(kSignal));
+    thread_.emplace(std::move(thread));
+  }
+
+  absl::StatusOr<Sandbox> Make(SandboxOptions options = {},
+                               SandboxHost host = {}) {
+    absl::StatusOr<Sandbox> sandbox = Sandbox::Create(
+        *engine_, *program_, std::move(options), std::move(host));
+    if (sandbox.ok()) sandbox->UseThread(&*thread_);
+    return sandbox;
+  }
+
+  std::optional<Engine> engine_;
+  std::optional<Program> program_;
+  std::optional<VcpuThread> thread_;
+};
+
+TEST_F(SandboxTest, CallsWithEveryKindOfArgument) {
+  ASSERT_OK_AND_ASSIGN(Sandbox sandbox, Make());
+  ASSERT_OK_AND_ASSIGN(const auto add, sandbox.Find<int(int, int)>("add"));
+  ASSERT_OK_AND_ASSIGN(Outcome<int> sum, sandbox.Call(add, 40, 2));
+  EXPECT_EQ(sum.end(), End::kReturned);
+  EXPECT_EQ(sum.value(), 42);
+  ASSERT_OK_AND_ASSIGN(sum, sandbox.Call(add, -40, 2));
+  EXPECT_EQ(sum.value(), -38);
+  ASSERT_OK_AND_ASSIGN(Outcome<long> six,
+                       sandbox.Call<long>("six", 1, 2, 3, 4, 5, 6));
+  EXPECT_EQ(six.value(), 654321);
+  ASSERT_OK_AND_ASSIGN(const auto mix,
+                       sandbox.Find<double(double, int, double, float)>("mix"));
+  ASSERT_OK_AND_ASSIGN(Outcome<double> mixed,
+                       sandbox.Call(mix, 1.5, 4, 0.25, 0.125));
+  EXPECT_EQ(mixed.value(), 6.125);
+  ASSERT_OK_AND_ASSIGN(Outcome<float> half, sandbox.Call<float>("half", 5.0f));
+  EXPECT_EQ(half.value(), 2.5f);
+  const std::vector<uint8_t> bytes(1000, 3);
+  ASSERT_OK_AND_ASSIGN(
+      Outcome<unsigned> total,
+      sandbox.Call<unsigned>("sum", std::span<const uint8_t>(bytes),
+                             bytes.size()));
+  EXPECT_EQ(total.value(), 3000u);
+  std::array<uint8_t, 5> row = {1, 2, 3, 4, 5};
+  ASSERT_OK_AND_ASSIGN(
+      const Outcome<void> reversed,
+      sandbox.Call<void>("reverse", std::span<uint8_t>(row), row.size()));
+  EXPECT_TRUE(reversed.returned());
+  EXPECT_THAT(row, ElementsAre(5, 4, 3, 2, 1));
+  ASSERT_OK_AND_ASSIGN(Outcome<uint64_t> length,
+                       sandbox.Call<uint64_t>("length", "eleven char"));
+  EXPECT_EQ(length.value(), 11u);
+}
+
+TEST_F(SandboxTest, HostFunctions) {
+  std::string seen;
+  HostFunctions::Builder builder;
+  ASSERT_OK(builder.Define("host_add", [](int a, int b) { return a + b; }));
+  ASSERT_OK(builder.Define("host_text",
+                           [](HostCall& call, const std::string& text) -> long {
+                             call.user_data<std::string>() = text;
+                             return 7;
+                           }));
+  ASSERT_OK(
+      builder.Define("host_nested", [this](HostCall& call, long depth) -> long {
+        if (depth == 0) return 0;
+        const absl::StatusOr<Gva> address(program_->FindSymbol("nest")->gva);
+        const auto inner = call.Call(Function<long(long)>(*address), depth - 1);
+        return inner.ok() ? inner->value() : -1;
+      }));
+  ASSERT_OK_AND_ASSIGN(Sandbox sandbox,
+                       Make({.host_functions = std::move(builder).Build()},
+                            {.user_data = &seen}));
+  ASSERT_OK_AND_ASSIGN(Outcome<int> outcome,
+                       sandbox.Call<int>("use_host", 20, 1));
+  EXPECT_EQ(outcome.end(), End::kReturned) << sandbox.DescribeFault();
+  EXPECT_EQ(outcome.value(), 42);
+  ASSERT_OK_AND_ASSIGN(outcome, sandbox.Call<int>("use_host_text"));
+  EXPECT_EQ(outcome.value(), 7);
+  EXPECT_EQ(seen, "from the sandbox");
+  ASSERT_OK_AND_ASSIGN(outcome, sandbox.Call<int>("nest", 5));
+  EXPECT_EQ(outcome.end(), End::kReturned) << sandbox.DescribeFault();
+  EXPECT_EQ(outcome.value(), 15);
+  ASSERT_OK_AND_ASSIGN(outcome, sandbox.Call<int>("undefined"));
+  EXPECT_EQ(outcome.end(), End::kFaulted);
+  EXPECT_TRUE(sandbox.needs_reset());
+}
+
+TEST_F(SandboxTest, FaultsAreToldAndResetBringsBack) {
+  ASSERT_OK_AND_ASSIGN(Sandbox sandbox, Make());
+  ASSERT_OK_AND_ASSIGN(const Image image, sandbox.Freeze());
+  const auto expect_fault = [&](const char* name, uint64_t argument,
+                                const char* text) {
+    SCOPED_TRACE(name);
+    ASSERT_OK_AND_ASSIGN(const Outcome<void> outcome,
+                         sandbox.Call<void>(name, argument));
+    EXPECT_EQ(outcome.end(), End::kFaulted);
+    EXPECT_THAT(sandbox.DescribeFault(), HasSubstr(text));
+    EXPECT_THAT(sandbox.Call<void>("nothing").status(),
+                StatusIs(absl::StatusCode::kFailedPrecondition));
+    ASSERT_OK(sandbox.Reset());
+    ASSERT_OK_AND_ASSIGN(Outcome<int> sum, sandbox.Call<int>("add", 40, 2));
+    EXPECT_EQ(sum.value(), 42);
+  };
+  expect_fault("wild_write", 0, "page fault (write) at 0x0, in wild_write");
+  expect_fault("wild_read", 0xffffffff80000000,
+               "page fault (read) at 0xffffffff80000000");
+  expect_fault("wild_jump", 0x7ffffffff123, "page fault (execute)");
+  expect_fault("overflow", 0, "page fault (write)");
+  expect_fault("undefined_instruction", 0, "invalid opcode");
+  expect_fault("privileged", 0, "general protection fault");
+}
+
+TEST_F(SandboxTest, ResetBringsMemoryBack) {
+  ASSERT_OK_AND_ASSIGN(Sandbox sandbox, Make());
+  ASSERT_OK_AND_ASSIGN(const auto count, sandbox.Find<uint64_t()>("count"));
+  ASSERT_OK_AND_ASSIGN(Outcome<uint64_t> value, sandbox.Call(count));
+  EXPECT_EQ(value.value(), 42u);
+  ASSERT_OK_AND_ASSIGN(const Image image, sandbox.Freeze());
+  ASSERT_OK(sandbox.Verify());
+  for (int i = 0; i < 3; ++i) {
+    ASSERT_OK_AND_ASSIGN(value, sandbox.Call(count));
+    EXPECT_EQ(value.value(), 43u);
+    ASSERT_OK_AND_ASSIGN(value, sandbox.Call(count));
+    EXPECT_EQ(value.value(), 44u);
+    ASSERT_OK_AND_ASSIGN(const auto touched,
+                         sandbox.Call<void>("touch_pages", 64));
+    EXPECT_TRUE(touched.returned());
+    ASSERT_OK(sandbox.Reset());
+    ASSERT_OK(sandbox.Verify());
+  }
+  ASSERT_OK_AND_ASSIGN(Sandbox clone, Sandbox::Create(image, {}));
+  ASSERT_OK_AND_ASSIGN(value, clone.Call(count));
+  EXPECT_EQ(value.value(), 43u);
+  ASSERT_OK_AND_ASSIGN(value, clone.Call(count));
+  ASSERT_OK_AND_ASSIGN(value, sandbox.Call(count));
+  EXPECT_EQ(value.value(), 43u);
+  ASSERT_OK(clone.ResetStrictly());
+  ASSERT_OK(clone.Verify());
+  ASSERT_OK_AND_ASSIGN(value, clone.Call(count));
+  EXPECT_EQ(value.value(), 43u);
+}
+
+TEST_F(SandboxTest, DeadlineAndKill) {
+  ASSERT_OK_AND_ASSIGN(Sandbox sandbox, Make());
+  ASSERT_OK_AND_ASSIGN(const Image image, sandbox.Freeze());
+  ASSERT_OK_AND_ASSIGN(const auto spin, sandbox.Find<void()>("spin"));
+  ASSERT_OK_AND_ASSIGN(
+      Outcome<void> outcome,
+      sandbox.CallLimited({.after = absl::Milliseconds(5)}, spin));
+  EXPECT_EQ(outcome.end(), End::kDeadline);
+  ASSERT_OK_AND_ASSIGN(outcome,
+                       sandbox.Resume<void>({.after = absl::Milliseconds(5)}));
+  EXPECT_EQ(outcome.end(), End::kDeadline);
+  ASSERT_OK(sandbox.Reset());
+  ASSERT_OK(sandbox.Verify());
+  ASSERT_OK_AND_ASSIGN(const Killer killer, sandbox.killer());
+  std::thread other([&] { killer.Kill(); });
+  ASSERT_OK_AND_ASSIGN(outcome, sandbox.Call(spin));
+  other.join();
+  EXPECT_EQ(outcome.end(), End::kKilled);
+  ASSERT_OK(sandbox.Reset());
+  ASSERT_OK_AND_ASSIGN(Outcome<int> sum, sandbox.Call<int>("add", 40, 2));
+  EXPECT_EQ(sum.value(), 42);
+}
+
+}  // namespace
+}  // namespace libvmm::sandbox
