@@ -23,7 +23,8 @@ struct VcpuImageState {
   bool has_lapic = true;
 
   kvm_regs regs = {};
-  // Filled in from `sregs` where KVM has only these.
+  // Each is filled in from the other, which KVM has given. Without interrupts on
+  // their way: they are in `events`.
   kvm_sregs2 sregs2 = {};
   kvm_sregs sregs = {};
   std::optional<XsaveState> xsave;

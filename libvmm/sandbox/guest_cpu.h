@@ -151,7 +151,7 @@ class GuestCpu {
   Ring ring_ = Ring::k3;
   // A kick that came during a refresh.
   bool kicked_ = false;
-  const kvm_regs* registers_ = nullptr;
+  const kvm_regs* registers_ = nullptr;  // never null once made
   Trap trap_{};
   ExitReason broken_ = ExitReason::kHardwareUnknown;
 };
