@@ -147,6 +147,7 @@ class Instance final : public HostCallTarget {
   End EndWithFault(Fault fault);
   End NoUserMemory(const UserMemory& user, Gva address);
   RawOutcome Finished(End end);
+  absl::Status Reset(Keep keep, bool strict);
   absl::Status RestoreMemory(Keep keep);
   absl::Status RestoreRest();
 
@@ -169,7 +170,6 @@ class Instance final : public HostCallTarget {
   Waiting waiting_ = Waiting::kNothing;
   bool initialized_ = false;
   bool running_program_ = false;
-  bool broken_ = false;
   int depth_ = 0;
   std::optional<End> inner_end_;  // of a nested call that did not return
   absl::Status failure_;          // HostCall::Fail

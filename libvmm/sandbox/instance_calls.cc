@@ -361,7 +361,6 @@ absl::StatusOr<End> Instance::Loop() {
         break;
       }
       case CpuEvent::kBroken:
-        broken_ = true;
         return EndWithFault({.kind = Fault::Kind::kMachine,
                              .rip = Gva(cpu_->registers().rip),
                              .rsp = Gva(cpu_->registers().rsp),

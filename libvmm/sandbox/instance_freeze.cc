@@ -80,7 +80,9 @@ absl::StatusOr<std::shared_ptr<const ImageContents>> Instance::Freeze() {
   return image_;
 }
 
-absl::Status Instance::Reset(Keep keep) {
+absl::Status Instance::Reset(Keep keep) { return Reset(keep, false); }
+
+absl::Status Instance::Reset(Keep keep, bool strict) {
   if (image_ == nullptr) {
     return absl::FailedPreconditionError("the sandbox is not frozen");
   }
@@ -91,7 +93,7 @@ absl::Status Instance::Reset(Keep keep) {
     return absl::FailedPreconditionError("the sandbox is failed");
   }
   state_ = SandboxState::kFailed;
-  if (std::exchange(broken_, false)) LIBVMM_RETURN_IF_ERROR(cpu_->Settle());
+  if (strict || cpu_->unsettled()) LIBVMM_RETURN_IF_ERROR(cpu_->Settle());
   LIBVMM_RETURN_IF_ERROR(RestoreMemory(keep));
   space_->Restore(image_->space);
   files_->Restore(image_->files);
@@ -146,8 +148,7 @@ absl::Status Instance::RestoreRest() {
 }
 
 absl::Status Instance::ResetStrictly() {
-  if (image_ != nullptr && depth_ == 0) broken_ = true;
-  LIBVMM_RETURN_IF_ERROR(Reset(Keep::kPages));
+  LIBVMM_RETURN_IF_ERROR(Reset(Keep::kPages, /*strict=*/true));
   state_ = SandboxState::kFailed;
   LIBVMM_RETURN_IF_ERROR(image_->vcpu.Restore(cell_->vcpu()));
   LIBVMM_RETURN_IF_ERROR(cpu_->Restore(*image_->cpu));
