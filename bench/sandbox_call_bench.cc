@@ -159,7 +159,6 @@ void BenchBytes(TwinBench& bench, SandboxSides& sides, Sandbox& ours,
 int main(int argc, char** argv) {
   using namespace libvmm::bench;
   TwinBench bench(argc, argv);
-  if (!bench.Wants("sandbox/call")) return bench.Finish();
   SandboxSides sides;
   libvmm::sandbox::Sandbox ours = sides.Clone();
   RawSandbox raw(sides.raw_image());

@@ -71,10 +71,6 @@ void Bench(TwinBench& bench, SandboxSides& sides, Sandbox& ours,
 int main(int argc, char** argv) {
   using namespace libvmm::bench;
   TwinBench bench(argc, argv);
-  if (!bench.Wants("sandbox/reset") && !bench.Wants("sandbox/reset_strictly") &&
-      !bench.Wants("sandbox/call_and_reset")) {
-    return bench.Finish();
-  }
   SandboxSides sides;
   libvmm::sandbox::Sandbox ours = sides.Clone();
   RawSandbox raw(sides.raw_image());

@@ -105,15 +105,18 @@ absl::Status Instance::RestoreMemory() {
   const AddressSpace::Snapshot& before = image_->space;
   const std::span<std::byte> bytes = cell_->bytes();
   bool sound = true;
+  bool tables = false;
   LIBVMM_RETURN_IF_ERROR(cell_->CollectDirty([&](Gpa page) {
     const std::span<const std::byte> content = PageOf(pristine, page);
     if (space_->IsTable(page) || before.IsTable(page)) {
+      tables = true;
       sound = space_->RestoreTable(page, content) && sound;
     } else {
       std::memcpy(bytes.data() + page.value(), content.data(), kPageSize);
     }
   }));
-  cell_->ForgetHostWrites();
+  // Tables are written through memory(), which makes them dirty again.
+  if (tables) cell_->ForgetHostWrites();
   if (!sound) return absl::InternalError("a page table is not in memory");
   return absl::OkStatus();
 }
