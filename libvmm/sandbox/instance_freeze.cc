@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // How an Instance is frozen, and goes back to what it was then.
 #include <fcntl.h>
+#include <sys/mman.h>
 
 #include <cerrno>
 #include <cstring>
@@ -79,7 +80,9 @@ absl::StatusOr<std::shared_ptr<const ImageContents>> Instance::Freeze() {
   return image_;
 }
 
-absl::Status Instance::Reset() {
+absl::Status Instance::Reset(Keep keep) { return Reset(keep, false); }
+
+absl::Status Instance::Reset(Keep keep, bool strict) {
   if (image_ == nullptr) {
     return absl::FailedPreconditionError("the sandbox is not frozen");
   }
@@ -90,8 +93,8 @@ absl::Status Instance::Reset() {
     return absl::FailedPreconditionError("the sandbox is failed");
   }
   state_ = SandboxState::kFailed;
-  if (std::exchange(broken_, false)) LIBVMM_RETURN_IF_ERROR(cpu_->Settle());
-  LIBVMM_RETURN_IF_ERROR(RestoreMemory());
+  if (strict || cpu_->unsettled()) LIBVMM_RETURN_IF_ERROR(cpu_->Settle());
+  LIBVMM_RETURN_IF_ERROR(RestoreMemory(keep));
   space_->Restore(image_->space);
   files_->Restore(image_->files);
   process_ = image_->process;
@@ -100,7 +103,7 @@ absl::Status Instance::Reset() {
   return absl::OkStatus();
 }
 
-absl::Status Instance::RestoreMemory() {
+absl::Status Instance::RestoreMemory(Keep keep) {
   const MemoryRegion& pristine = image_->pristine;
   const AddressSpace::Snapshot& before = image_->space;
   const std::span<std::byte> bytes = cell_->bytes();
@@ -111,10 +114,15 @@ absl::Status Instance::RestoreMemory() {
     if (space_->IsTable(page) || before.IsTable(page)) {
       tables = true;
       sound = space_->RestoreTable(page, content) && sound;
-    } else {
+    } else if (keep == Keep::kPages) {
       std::memcpy(bytes.data() + page.value(), content.data(), kPageSize);
     }
   }));
+  // What was private to this sandbox goes; the file's pages show again.
+  if (keep == Keep::kNothing &&
+      ::madvise(bytes.data(), bytes.size(), MADV_DONTNEED) != 0) {
+    return ErrnoStatus(errno, "madvise(MADV_DONTNEED, the sandbox's memory)");
+  }
   // Tables are written through memory(), which makes them dirty again.
   if (tables) cell_->ForgetHostWrites();
   if (!sound) return absl::InternalError("a page table is not in memory");
@@ -126,6 +134,10 @@ absl::Status Instance::RestoreRest() {
   LIBVMM_RETURN_IF_ERROR(image_->xsave.WriteTo(cell_->vcpu()));
   LIBVMM_RETURN_IF_ERROR(cpu_->Restore(*image_->cpu));
   (void)context_->TakeSegmentBasesChanged();
+  // Who could kill the code that ran before does not reach what comes now.
+  if (kill_requested_.use_count() > 1) {
+    kill_requested_ = std::make_shared<std::atomic<bool>>(false);
+  }
   kill_requested_->store(false);
   initialized_ = image_->initialized;
   waiting_ = Waiting::kNothing;
@@ -139,8 +151,7 @@ absl::Status Instance::RestoreRest() {
 }
 
 absl::Status Instance::ResetStrictly() {
-  if (image_ != nullptr && depth_ == 0) broken_ = true;
-  LIBVMM_RETURN_IF_ERROR(Reset());
+  LIBVMM_RETURN_IF_ERROR(Reset(Keep::kPages, /*strict=*/true));
   state_ = SandboxState::kFailed;
   LIBVMM_RETURN_IF_ERROR(image_->vcpu.Restore(cell_->vcpu()));
   LIBVMM_RETURN_IF_ERROR(cpu_->Restore(*image_->cpu));

@@ -20,6 +20,10 @@ constexpr uint64_t kPagesPerTable = 512;
 // As Linux: mmap_rnd_bits of x86-64.
 constexpr uint64_t kSearchPages = uint64_t{1} << 28;
 
+// Faults take no more than their page when fewer blocks of fault-around than
+// these are left: the last frames are for what is really used.
+constexpr uint64_t kSpareBlocks = 4;
+
 // A well-mixed word from a seed (the finaliser of SplitMix64).
 constexpr uint64_t Mix(uint64_t seed) {
   seed += 0x9e37'79b9'7f4a'7c15;
@@ -451,6 +455,9 @@ PopulateResult AddressSpace::Populate(Gva gva, AccessKind kind) {
   }
   if (editor.Fill(page, page + kPageSize, area->access) == page) {
     return PopulateResult::kOutOfMemory;
+  }
+  if (available_frames() < kSpareBlocks * options().fault_around_pages) {
+    return PopulateResult::kDone;
   }
   const uint64_t around = options().fault_around_pages * kPageSize;
   const Gva block = page.AlignDown(around);

@@ -49,7 +49,8 @@ enum class PopulateResult : uint8_t {
 // present, nothing else is to be done, because no TLB and no shadow table keeps
 // a missing entry. Any other change is recorded, and ring 0 must rewrite the
 // entry and reload CR3 before user code runs; see StaleEntries. A frame that
-// was freed is not given out again before the whole list was taken.
+// was freed is not given out again before the whole list was taken, but for
+// those that Restore frees: they hold what the snapshot says.
 //
 // Guest code that follows the tables finds every user page with A preset, D if
 // it is writable, NX unless executable. Pages of PROT_NONE are not present;
@@ -101,8 +102,8 @@ class AddressSpace {
     std::vector<PageMapping> supervisor{};
     // Most areas that there may be.
     size_t max_areas = 4096;
-    // Pages around a fault that are made usable with it, in one aligned block.
-    // A power of two; 1 for none.
+    // Pages around a fault that are made usable with it, in one aligned block,
+    // unless memory is nearly full. A power of two up to 512; 1 for none.
     uint64_t fault_around_pages = 16;
     // Maps and growth of the heap of at most this many bytes get their frames
     // at once, or ENOMEM. For what is larger there may be more addresses than
@@ -231,8 +232,8 @@ class AddressSpace {
   Gva SetBreak(Gva heap_break);
   [[nodiscard]] Gva heap_break() const { return layout_->heap_break; }
 
-  // Makes the range read as zeroes (madvise MADV_DONTNEED). A range above
-  // eager_size gives its frames back. EINVAL: start unaligned. ENOMEM: some of
+  // Makes the range read as zeroes (madvise MADV_DONTNEED), also where a file
+  // was copied to. A range above eager_size gives its frames back. EINVAL: start unaligned. ENOMEM: some of
   // it is not mapped; the rest was done.
   int64_t Discard(GvaRange range);
 
