@@ -108,9 +108,11 @@ absl::Status Instance::RestoreMemory(Keep keep) {
   const AddressSpace::Snapshot& before = image_->space;
   const std::span<std::byte> bytes = cell_->bytes();
   bool sound = true;
+  bool tables = false;
   LIBVMM_RETURN_IF_ERROR(cell_->CollectDirty([&](Gpa page) {
     const std::span<const std::byte> content = PageOf(pristine, page);
     if (space_->IsTable(page) || before.IsTable(page)) {
+      tables = true;
       sound = space_->RestoreTable(page, content) && sound;
     } else if (keep == Keep::kPages) {
       std::memcpy(bytes.data() + page.value(), content.data(), kPageSize);
@@ -121,7 +123,8 @@ absl::Status Instance::RestoreMemory(Keep keep) {
       ::madvise(bytes.data(), bytes.size(), MADV_DONTNEED) != 0) {
     return ErrnoStatus(errno, "madvise(MADV_DONTNEED, the sandbox's memory)");
   }
-  cell_->ForgetHostWrites();
+  // Tables are written through memory(), which makes them dirty again.
+  if (tables) cell_->ForgetHostWrites();
   if (!sound) return absl::InternalError("a page table is not in memory");
   return absl::OkStatus();
 }
