@@ -90,11 +90,17 @@ absl::Status Instance::Reset() {
     return absl::FailedPreconditionError("the sandbox is failed");
   }
   state_ = SandboxState::kFailed;
-  if (std::exchange(broken_, false)) LIBVMM_RETURN_IF_ERROR(cpu_->Settle());
+  // After an exit that ring 3 should not be able to cause, ring 0 is not trusted
+  // either: a shutdown, for one, resets the vCPU on some KVMs.
+  const bool everything = std::exchange(broken_, false);
+  if (everything) LIBVMM_RETURN_IF_ERROR(cpu_->Settle());
   LIBVMM_RETURN_IF_ERROR(RestoreMemory());
   space_->Restore(image_->space);
   files_->Restore(image_->files);
   process_ = image_->process;
+  if (everything) {
+    LIBVMM_RETURN_IF_ERROR(image_->vcpu.Restore(cell_->vcpu()));
+  }
   LIBVMM_RETURN_IF_ERROR(RestoreRest());
   state_ = SandboxState::kReady;
   return absl::OkStatus();
@@ -131,18 +137,14 @@ absl::Status Instance::RestoreRest() {
   failure_ = absl::OkStatus();
   exit_code_ = 0;
   fault_ = {};
+  last_fault_ = {};
   same_faults_ = 0;
   return absl::OkStatus();
 }
 
 absl::Status Instance::ResetStrictly() {
   if (image_ != nullptr && depth_ == 0) broken_ = true;
-  LIBVMM_RETURN_IF_ERROR(Reset());
-  state_ = SandboxState::kFailed;
-  LIBVMM_RETURN_IF_ERROR(image_->vcpu.Restore(cell_->vcpu()));
-  LIBVMM_RETURN_IF_ERROR(cpu_->Restore(*image_->cpu));
-  state_ = SandboxState::kReady;
-  return absl::OkStatus();
+  return Reset();
 }
 
 absl::Status Instance::Verify() {

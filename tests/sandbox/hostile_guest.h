@@ -54,8 +54,8 @@ class HostileGuest {
   // Words at data(), as the code has left them.
   [[nodiscard]] std::vector<uint64_t> Words(size_t count);
 
-  // Whether a reset now gives a sandbox that works. `verify` also reads
-  // everything back.
+  // Resets, and tells whether a call then gives the right answer; the sandbox
+  // has been used then. `verify` also reads everything back.
   absl::Status CheckReset(bool verify);
 
  private:
@@ -72,7 +72,6 @@ class HostileGuest {
   std::optional<Sandbox> sandbox_;
   std::optional<Image> image_;
   std::optional<RunCode> run_code_;
-  std::optional<Function<int(int, int)>> add_;
   std::optional<Function<uint64_t()>> count_;
   Gva data_{};
   Gva code_{};
