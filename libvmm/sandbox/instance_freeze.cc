@@ -106,7 +106,7 @@ absl::Status Instance::Reset(Keep keep, bool strict) {
   }
   LIBVMM_RETURN_IF_ERROR(RestoreRest());
   state_ = SandboxState::kReady;
-  return absl::OkStatus();
+  return setup_->options.verify_resets ? Verify() : absl::OkStatus();
 }
 
 absl::Status Instance::RestoreMemory(Keep keep) {
