@@ -106,7 +106,10 @@ absl::Status Instance::Reset(Keep keep, bool strict) {
   }
   LIBVMM_RETURN_IF_ERROR(RestoreRest());
   state_ = SandboxState::kReady;
-  return setup_->options.verify_resets ? Verify() : absl::OkStatus();
+  if (!setup_->options.verify_resets) return absl::OkStatus();
+  const absl::Status verified = Verify();
+  if (!verified.ok()) state_ = SandboxState::kFailed;
+  return verified;
 }
 
 absl::Status Instance::RestoreMemory(Keep keep) {
