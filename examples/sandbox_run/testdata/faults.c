@@ -19,7 +19,7 @@ int main(int argc, char** argv) {
   if (strcmp(how, "overflow") == 0) return Overflow(0);
   if (strcmp(how, "divide") == 0) {
     volatile int zero = 0;
-    return 1 / zero;
+    return argc / zero;
   }
   if (strcmp(how, "undefined") == 0) __builtin_trap();
   if (strcmp(how, "abort") == 0) abort();
