@@ -138,9 +138,10 @@ absl::Status GuestCpu::StartCall(const CallRegisters& call) {
 
 absl::Status GuestCpu::StartProgram(Gva entry, Gva stack_pointer) {
   kvm_regs registers{};
+  registers.rax = entry.value();
   registers.rsp = stack_pointer.value();
   registers.rflags = kUserFlagsAlways;
-  LIBVMM_RETURN_IF_ERROR(EnterRing3(entry, registers));
+  LIBVMM_RETURN_IF_ERROR(EnterRing3(RuntimeCode::call(), registers));
   return vcpu_.SetRegisters(registers);
 }
 

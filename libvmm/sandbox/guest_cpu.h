@@ -78,7 +78,8 @@ class GuestCpu {
   };
   // The next Run enters a function. What the call does not set is zero.
   absl::Status StartCall(const CallRegisters& call);
-  // The next Run starts a program; general registers are zero.
+  // The next Run starts a program. General registers are zero but for RAX, which
+  // means nothing to it.
   absl::Status StartProgram(Gva entry, Gva stack_pointer);
 
   // Runs ring 3 until something happens. With a thread, its deadline counts and

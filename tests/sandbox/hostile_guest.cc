@@ -14,7 +14,6 @@ namespace {
 
 constexpr int kSignal = SIGUSR1;
 constexpr char kProgram[] = "tests/sandbox/hostile.elf";
-constexpr uint8_t kReturn[] = {0xc3};
 
 }  // namespace
 
@@ -22,7 +21,8 @@ constexpr uint8_t kReturn[] = {0xc3};
 const CallLimits HostileGuest::kLimits = {.after = absl::Seconds(2)};
 
 absl::StatusOr<std::unique_ptr<HostileGuest>> HostileGuest::Create(
-    SandboxOptions options, SandboxHost host) {
+    SandboxOptions options, SandboxHost host,
+    std::span<const uint8_t> prepare) {
   std::unique_ptr<HostileGuest> guest(new HostileGuest);
   LIBVMM_ASSIGN_OR_RETURN(guest->engine_, Engine::Open());
   LIBVMM_ASSIGN_OR_RETURN(
@@ -43,7 +43,8 @@ absl::StatusOr<std::unique_ptr<HostileGuest>> HostileGuest::Create(
           "run_code")));
   LIBVMM_ASSIGN_OR_RETURN(guest->count_, sandbox.Find<uint64_t()>("count"));
   // Pages that every call needs are there when it is frozen.
-  LIBVMM_ASSIGN_OR_RETURN(const Outcome<uint64_t> warmed, guest->Run(kReturn));
+  LIBVMM_ASSIGN_OR_RETURN(const Outcome<uint64_t> warmed,
+                          guest->Run(prepare, {.r15 = guest->data_.value()}));
   if (!warmed.returned()) return absl::InternalError(sandbox.DescribeFault());
   LIBVMM_ASSIGN_OR_RETURN(guest->image_, sandbox.Freeze());
   return guest;

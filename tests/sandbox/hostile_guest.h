@@ -32,9 +32,11 @@ struct StartRegisters {
 // Thread-safety: vCPU-thread.
 class HostileGuest {
  public:
-  // `options` without allow_writable_code, which the code's page needs.
+  // `options` without allow_writable_code, which the code's page needs. Runs
+  // `prepare` before it freezes.
   static absl::StatusOr<std::unique_ptr<HostileGuest>> Create(
-      SandboxOptions options, SandboxHost host = {});
+      SandboxOptions options, SandboxHost host = {},
+      std::span<const uint8_t> prepare = kReturn);
 
   [[nodiscard]] Sandbox& sandbox() { return *sandbox_; }
   [[nodiscard]] const Image& image() const { return *image_; }
@@ -63,6 +65,7 @@ class HostileGuest {
       Function<uint64_t(const uint8_t*, uint64_t, const StartRegisters*)>;
 
   static const CallLimits kLimits;
+  static constexpr uint8_t kReturn[] = {0xc3};
 
   HostileGuest() = default;
 

@@ -6,8 +6,8 @@
 // A failure names the program's number; LIBVMM_RANDOM_FIRST begins with it.
 #include "tests/sandbox/random_code.h"
 
-#include <chrono>
 #include <cstdint>
+#include <cstdio>
 #include <cstdlib>
 #include <map>
 #include <memory>
@@ -74,6 +74,11 @@ TEST(RandomCodeTest, NothingGetsOutAndResetsAreComplete) {
       }
       if (fault.kind == Fault::Kind::kMachine) {
         end += " exit " + std::string(ExitReasonName(fault.exit));
+        if (fault.exit != ExitReason::kPio) {
+          std::printf("%s: program %lu\n", end.c_str(),
+                      static_cast<unsigned long>(first + i));
+          std::fflush(stdout);
+        }
       }
     }
     ++ends[end];

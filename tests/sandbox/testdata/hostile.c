@@ -58,3 +58,32 @@ LIBVMM_EXPORT long call_host(long a, long b, long c, long d, long e, long f) {
   return host_any(a, b, c, d, e, f);
 }
 LIBVMM_EXPORT long call_host_text(long a, long b) { return host_text(a, b); }
+
+/* Stores the general registers and flags that a function is entered with. */
+__asm__(
+    ".globl registers_at_entry\n"
+    "registers_at_entry:\n"
+    "  mov %rax, data(%rip)\n"
+    "  mov %rbx, data+8(%rip)\n"
+    "  mov %rcx, data+16(%rip)\n"
+    "  mov %rdx, data+24(%rip)\n"
+    "  mov %rsi, data+32(%rip)\n"
+    "  mov %rdi, data+40(%rip)\n"
+    "  mov %rbp, data+48(%rip)\n"
+    "  mov %rsp, data+56(%rip)\n"
+    "  mov %r8, data+64(%rip)\n"
+    "  mov %r9, data+72(%rip)\n"
+    "  mov %r10, data+80(%rip)\n"
+    "  mov %r11, data+88(%rip)\n"
+    "  mov %r12, data+96(%rip)\n"
+    "  mov %r13, data+104(%rip)\n"
+    "  mov %r14, data+112(%rip)\n"
+    "  mov %r15, data+120(%rip)\n"
+    "  pushf\n"
+    "  pop %rax\n"
+    "  mov %rax, data+128(%rip)\n"
+    "  ret\n");
+
+LIBVMM_EXPORT void spin(void) {
+  for (;;) __asm__ volatile("");
+}
