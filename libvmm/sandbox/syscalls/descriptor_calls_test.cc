@@ -199,6 +199,38 @@ TEST(VectorTest, WrongArguments) {
   EXPECT_EQ(process.Value(SYS_writev, 1, TestProcess::kScratch, 2), 5);
 }
 
+TEST(SendfileTest, FromAFileToAnything) {
+  TestProcess process;
+  const int64_t file = Open(process, "/etc/motd", O_RDONLY);
+  EXPECT_EQ(process.Value(SYS_sendfile, 1, file, 0, 4), 4);
+  EXPECT_EQ(process.Value(SYS_sendfile, 1, file, 0, uint64_t{1} << 40), 2);
+  EXPECT_EQ(process.Value(SYS_sendfile, 1, file, 0, 100), 0);
+  EXPECT_EQ(process.output, "hello\n");
+  // With an offset the descriptor's own stays.
+  const Gva offset = process.PutValue(int64_t{1}, kBuffer);
+  EXPECT_EQ(process.Value(SYS_sendfile, 1, file, offset, 3), 3);
+  EXPECT_EQ(process.Get<int64_t>(offset), 4);
+  EXPECT_EQ(process.Value(SYS_lseek, file, 0, SEEK_CUR), 6);
+  EXPECT_EQ(process.output, "hello\nell");
+  process.PutValue(int64_t{-1}, offset);
+  EXPECT_EQ(process.Value(SYS_sendfile, 1, file, offset, 3), -EINVAL);
+  EXPECT_EQ(process.Value(SYS_sendfile, 1, 0, 0, 3), -EINVAL);
+  EXPECT_EQ(process.Value(SYS_sendfile, 1, 99, 0, 3), -EBADF);
+  EXPECT_EQ(process.Value(SYS_sendfile, 99, file, offset, 0), -EINVAL);
+  EXPECT_EQ(process.Value(SYS_lseek, file, 0, SEEK_SET), 0);
+  EXPECT_EQ(process.Value(SYS_sendfile, 99, file, 0, 3), -EBADF);
+  process.output_error = -EAGAIN;
+  EXPECT_EQ(process.Call(SYS_sendfile, 1, file, 0, 3),
+            SyscallOutcome(SyscallPending{}));
+  EXPECT_EQ(process.Value(SYS_lseek, file, 0, SEEK_CUR), 0);
+  const int64_t copy = Open(process, "/tmp/copy", O_RDWR | O_CREAT);
+  EXPECT_EQ(process.Value(SYS_ftruncate, copy, 100'000), 0);
+  process.output_error = 0;
+  process.output.clear();
+  EXPECT_EQ(process.Value(SYS_sendfile, 1, copy, 0, 1 << 20), 100'000);
+  EXPECT_EQ(process.output.size(), 100'000u);
+}
+
 TEST(StreamTest, InputComesAsItIs) {
   TestProcess process;
   process.input = "one line\n";

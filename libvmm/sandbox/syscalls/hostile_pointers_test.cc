@@ -63,6 +63,7 @@ const Row kRows[] = {
     {"writev", SYS_writev, {1, 0, 2}, 1, 32, Use::kRead},
     {"preadv", SYS_preadv, {kFile, 0, 2}, 1, 32, Use::kRead},
     {"pwritev", SYS_pwritev, {kFile, 0, 2}, 1, 32, Use::kRead},
+    {"sendfile", SYS_sendfile, {1, kFile, 0, 3}, 2, 8, Use::kWrite},
     {"open", SYS_open, {0, 0}, 0, 1, Use::kRead},
     {"openat", SYS_openat, {kHere, 0, 0}, 1, 1, Use::kRead},
     {"creat", SYS_creat, {0, 0}, 0, 1, Use::kRead},
@@ -200,6 +201,7 @@ const Row kRows[] = {
 // Null is a way to leave the argument out for these, or an error of its own.
 bool IsOptional(const Row& row) {
   constexpr const char* kOptional[] = {
+      "sendfile",
       "ppoll time",
       "select read",
       "select except",

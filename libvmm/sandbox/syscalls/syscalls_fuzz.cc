@@ -224,13 +224,14 @@ void PutSomething(TestProcess& process, Script& script) {
   (void)process.context().WriteBytes(to, bytes);
 }
 
-void CheckOutcome(const SyscallOutcome& outcome) {
+void CheckOutcome(uint64_t number, const SyscallOutcome& outcome) {
   constexpr int64_t kLastErrno = 4095;
   if (const auto* const returned = std::get_if<SyscallReturned>(&outcome)) {
     Require(returned->value >= -kLastErrno);
     // A result that is an address is one of the program's.
-    Require(returned->value <
-            static_cast<int64_t>(AddressSpace::kUserEnd.value()));
+    Require((number != SYS_mmap && number != SYS_mremap && number != SYS_brk) ||
+            returned->value <
+                static_cast<int64_t>(AddressSpace::kUserEnd.value()));
   } else if (const auto* const exited = std::get_if<ProgramExited>(&outcome)) {
     Require(exited->code >= 0 && exited->code <= 0xff);
   } else if (const auto* const signalled =
@@ -277,7 +278,7 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
         process.space().FindArea(TestProcess::kReadOnly) &&
         !process.space().FindArea(TestProcess::kReadOnly)->access.writable;
     const SyscallOutcome outcome = process.Serve(number, arguments);
-    CheckOutcome(outcome);
+    CheckOutcome(number, outcome);
     CheckBounds(process);
     if (had_page) {
       const auto byte =

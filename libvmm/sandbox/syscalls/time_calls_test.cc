@@ -154,6 +154,26 @@ TEST(SleepTest, PendingSleepGoesOnWhereItWas) {
   EXPECT_EQ(asked.back(), absl::Seconds(3));
 }
 
+TEST(SleepTest, EndlessWaitIsPendingOrADeadlock) {
+  TestProcess process;
+  absl::Duration asked;
+  SleepResult result = SleepResult::kPending;
+  process.host().sleep = [&](absl::Duration left) {
+    asked = left;
+    return result;
+  };
+  const auto wait = [&] { return process.Call(SYS_poll, 0, 0, -1); };
+  EXPECT_EQ(wait(), SyscallOutcome(SyscallPending{}));
+  EXPECT_EQ(asked, absl::InfiniteDuration());
+  process.clock().Advance(absl::Seconds(5));
+  EXPECT_EQ(wait(), SyscallOutcome(SyscallPending{}));
+  EXPECT_EQ(asked, absl::InfiniteDuration());
+  for (const SleepResult other : {SleepResult::kSlept, SleepResult::kSkipped}) {
+    result = other;
+    EXPECT_EQ(wait(), SyscallOutcome(ProgramDeadlocked{}));
+  }
+}
+
 TEST(SleepTest, LongestSleepsDoNotOverflow) {
   TestProcess process;
   for (int i = 0; i < 3; ++i) {
