@@ -2,9 +2,12 @@
 #include "libvmm/kvm/vcpu_image.h"
 
 #include <algorithm>
+#include <cerrno>
+#include <cstring>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "libvmm/base/errno_status.h"
 #include "libvmm/base/status_macros.h"
 #include "libvmm/kvm/abi.h"
 #include "libvmm/kvm/ioctl.h"
@@ -49,38 +52,54 @@ absl::Status Get(Vcpu& vcpu, T& state) {
   return absl::OkStatus();
 }
 
+// What the two structs have in common.
+template <typename From, typename To>
+void CopySpecial(const From& from, To& to) {
+  to.cs = from.cs;
+  to.ds = from.ds;
+  to.es = from.es;
+  to.fs = from.fs;
+  to.gs = from.gs;
+  to.ss = from.ss;
+  to.tr = from.tr;
+  to.ldt = from.ldt;
+  to.gdt = from.gdt;
+  to.idt = from.idt;
+  to.cr0 = from.cr0;
+  to.cr2 = from.cr2;
+  to.cr3 = from.cr3;
+  to.cr4 = from.cr4;
+  to.cr8 = from.cr8;
+  to.efer = from.efer;
+  to.apic_base = from.apic_base;
+}
+
 absl::Status ReadSpecial(Vcpu& vcpu, VcpuImageState& state) {
   if (state.has_sregs2) {
     const absl::Status status = Get(vcpu, state.sregs2);
+    if (status.ok()) CopySpecial(state.sregs2, state.sregs);
     if (!absl::IsUnimplemented(status)) return status;
     state.has_sregs2 = false;
   }
-  LIBVMM_RETURN_IF_ERROR(Get(vcpu, state.sregs));
-  kvm_sregs& from = state.sregs;
-  // An interrupt on its way is in the events.
-  std::fill(std::begin(from.interrupt_bitmap), std::end(from.interrupt_bitmap),
-            0);
-  state.sregs2 = {
-      .cs = from.cs,
-      .ds = from.ds,
-      .es = from.es,
-      .fs = from.fs,
-      .gs = from.gs,
-      .ss = from.ss,
-      .tr = from.tr,
-      .ldt = from.ldt,
-      .gdt = from.gdt,
-      .idt = from.idt,
-      .cr0 = from.cr0,
-      .cr2 = from.cr2,
-      .cr3 = from.cr3,
-      .cr4 = from.cr4,
-      .cr8 = from.cr8,
-      .efer = from.efer,
-      .apic_base = from.apic_base,
-      .flags = 0,
-      .pdptrs = {},
-  };
+  kvm_sregs sregs = {};
+  LIBVMM_RETURN_IF_ERROR(Get(vcpu, sregs));
+  CopySpecial(sregs, state.sregs);
+  CopySpecial(sregs, state.sregs2);
+  return absl::OkStatus();
+}
+
+// KVM leaves PKRU as it is when the image does not name it, where it puts every
+// other component to its first value: the image names it, if the vCPU has it.
+absl::Status NamePkru(Vcpu& vcpu, XsaveState& xsave) {
+  const std::span<std::byte> at =
+      xsave.bytes().subspan(internal::kXstateBv, sizeof(uint64_t));
+  uint64_t named = 0;
+  std::memcpy(&named, at.data(), sizeof named);
+  const uint64_t with_pkru = named | internal::kXstatePkru;
+  std::memcpy(at.data(), &with_pkru, sizeof with_pkru);
+  absl::Status status = xsave.WriteTo(vcpu);
+  if (!IsErrno(status, EINVAL)) return status;
+  std::memcpy(at.data(), &named, sizeof named);
   return absl::OkStatus();
 }
 
@@ -200,6 +219,14 @@ absl::StatusOr<bool> HasLapic(Vcpu& vcpu) {
   return true;
 }
 
+// Writing changed registers only for them to be overwritten would cost ioctls.
+void DropOverwritten(Vcpu& vcpu, VcpuParts parts) {
+  if (HasParts(parts, VcpuParts::kRegisters | VcpuParts::kSpecial |
+                          VcpuParts::kEvents)) {
+    vcpu.DropRegisters();
+  }
+}
+
 // What comes before `part` is read the first time.
 absl::Status Prepare(const Vm& vm, Vcpu& vcpu, VcpuParts part,
                      VcpuImageState& state) {
@@ -237,6 +264,9 @@ absl::StatusOr<VcpuImage> VcpuImage::Save(const Vm& vm, Vcpu& vcpu,
     if (status.ok()) status = ReadPart(vcpu, part, *state);
     if (options.skip_missing && absl::IsUnimplemented(status)) continue;
     LIBVMM_RETURN_IF_ERROR(status);
+    if (part == VcpuParts::kXsave) {
+      LIBVMM_RETURN_IF_ERROR(NamePkru(vcpu, *state->xsave));
+    }
     state->parts = state->parts | part;
   }
   state->prepared_msrs.emplace(state->msrs);
@@ -245,14 +275,34 @@ absl::StatusOr<VcpuImage> VcpuImage::Save(const Vm& vm, Vcpu& vcpu,
 
 absl::Status VcpuImage::Restore(Vcpu& vcpu, VcpuParts parts) const {
   const VcpuParts wanted = parts & state_->parts;
-  // Writing what is overwritten at once would only cost ioctls.
-  if (HasParts(wanted, VcpuParts::kRegisters | VcpuParts::kSpecial |
-                           VcpuParts::kEvents)) {
-    vcpu.DropRegisters();
-  }
+  DropOverwritten(vcpu, wanted);
   for (const VcpuParts part : kWriteOrder) {
     if (!HasParts(wanted, part)) continue;
     LIBVMM_RETURN_IF_ERROR(WritePart(vcpu, part, *state_));
+  }
+  return absl::OkStatus();
+}
+
+absl::Status VcpuImage::RestoreAtEntry(Vcpu& vcpu, VcpuParts parts) const {
+  const VcpuParts wanted = parts & state_->parts;
+  VcpuParts later =
+      VcpuParts::kRegisters | VcpuParts::kSpecial | VcpuParts::kEvents;
+  // Only the larger struct has these.
+  if ((state_->sregs2.flags & KVM_SREGS2_FLAGS_PDPTRS_VALID) != 0) {
+    later = later & ~VcpuParts::kSpecial;
+  }
+  if (state_->has_lapic) later = VcpuParts::kNone;
+  later = later & wanted;
+  DropOverwritten(vcpu, wanted);
+  LIBVMM_RETURN_IF_ERROR(Restore(vcpu, wanted & ~later));
+  if (HasParts(later, VcpuParts::kSpecial)) {
+    LIBVMM_RETURN_IF_ERROR(vcpu.SetSpecialRegisters(state_->sregs));
+  }
+  if (HasParts(later, VcpuParts::kRegisters)) {
+    LIBVMM_RETURN_IF_ERROR(vcpu.SetRegisters(state_->regs));
+  }
+  if (HasParts(later, VcpuParts::kEvents)) {
+    LIBVMM_RETURN_IF_ERROR(vcpu.SetEvents(state_->events));
   }
   return absl::OkStatus();
 }
@@ -275,9 +325,7 @@ absl::StatusOr<std::vector<VcpuDifference>> VcpuImage::Compare(
 
 VcpuParts VcpuImage::parts() const { return state_->parts; }
 const kvm_regs& VcpuImage::registers() const { return state_->regs; }
-const kvm_sregs2& VcpuImage::special_registers() const {
-  return state_->sregs2;
-}
+const kvm_sregs& VcpuImage::special_registers() const { return state_->sregs; }
 const kvm_vcpu_events& VcpuImage::events() const { return state_->events; }
 
 absl::StatusOr<std::vector<uint32_t>> RestorableMsrs(int kvm_fd, Vcpu& vcpu) {

@@ -14,7 +14,7 @@
 #include "libvmm/kvm/vm.h"
 
 struct kvm_regs;
-struct kvm_sregs2;
+struct kvm_sregs;
 struct kvm_vcpu_events;
 
 namespace libvmm {
@@ -126,6 +126,16 @@ class VcpuImage {
   // processor that is at its reset vector, which kMpState puts right.
   absl::Status Restore(Vcpu& vcpu, VcpuParts parts = VcpuParts::kAll) const;
 
+  // As Restore, but kRegisters, kSpecial and kEvents go in with the next Run, as
+  // changed registers of the Vcpu: where KVM has KVM_CAP_SYNC_REGS they cost no
+  // ioctl. If KVM refuses them, that Run says so. With a local APIC in the
+  // kernel, whose state depends on kSpecial, this is Restore.
+  absl::Status RestoreAtEntry(Vcpu& vcpu,
+                              VcpuParts parts = VcpuParts::kAll) const;
+
+  // To be called before the vCPU runs: entering KVM may mark vector components
+  // as in use, which "xsave.header" then says.
+  //
   // Reads those of `parts` that the image has from `vcpu` and says what is not
   // as Restore would leave it; empty when all is. Not looked at are the counter
   // of the local APIC's timer, which runs, a counter under kTurnBack, and what
@@ -136,12 +146,10 @@ class VcpuImage {
   // The parts that it has.
   [[nodiscard]] VcpuParts parts() const;
 
-  // Some of what it carries, for who writes only these, or through the run page
-  // (Vcpu::MutableRegisters), which costs no ioctl. All zeros where the part is
-  // not there. special_registers is filled in from kvm_sregs where KVM lacks
-  // kvm_sregs2.
+  // Some of what it carries, for who writes only these (see
+  // Vcpu::SetRegisters). All zeros where the part is not there.
   [[nodiscard]] const kvm_regs& registers() const;
-  [[nodiscard]] const kvm_sregs2& special_registers() const;
+  [[nodiscard]] const kvm_sregs& special_registers() const;
   [[nodiscard]] const kvm_vcpu_events& events() const;
 
  private:

@@ -4,6 +4,7 @@
 
 // Internal: what a VcpuImage holds, and how two of them differ.
 
+#include <cstddef>
 #include <cstdint>
 #include <optional>
 #include <vector>
@@ -15,6 +16,11 @@
 
 namespace libvmm::internal {
 
+// In an XSAVE image, which of its components have values, and the bit of PKRU
+// (Intel SDM volume 1, section 13.4.2).
+constexpr size_t kXstateBv = 512;
+constexpr uint64_t kXstatePkru = 1 << 9;
+
 // Members of parts that are not there are zero or empty.
 struct VcpuImageState {
   VcpuParts parts = VcpuParts::kNone;
@@ -23,7 +29,8 @@ struct VcpuImageState {
   bool has_lapic = true;
 
   kvm_regs regs = {};
-  // Filled in from `sregs` where KVM has only these.
+  // Each is filled in from the other, which KVM has given. Without interrupts on
+  // their way: they are in `events`.
   kvm_sregs2 sregs2 = {};
   kvm_sregs sregs = {};
   std::optional<XsaveState> xsave;

@@ -388,10 +388,59 @@ TEST_F(VcpuImageTest, AllKindsAtOnceAreRestored) {
       if (with_lapic) {
         for (const Kind& kind : kApicKinds) kind.change(machine);
       }
-      ASSERT_OK(image.Restore(machine.vcpu));
+      ASSERT_OK(round % 2 == 0 ? image.Restore(machine.vcpu)
+                               : image.RestoreAtEntry(machine.vcpu));
       EXPECT_THAT(Differences(image, machine.vcpu), IsEmpty());
     }
   }
+}
+
+TEST_F(VcpuImageTest, RestoringAtEntryGoesInWithTheNextRun) {
+  for (const bool with_lapic : {false, true}) {
+    SCOPED_TRACE(with_lapic);
+    Machine machine = MakeMachine(with_lapic);
+    Vcpu& vcpu = machine.vcpu;
+    ChangeEvents(machine);
+    ASSERT_OK_AND_ASSIGN(
+        const VcpuImage image,
+        VcpuImage::Save(machine.vm, vcpu, {.msrs = machine.msrs}));
+    for (const Kind& kind : kKinds) kind.change(machine);
+    Change<kvm_vcpu_events>(vcpu, [](kvm_vcpu_events& events) {
+      events.exception = {};
+      events.nmi.masked = 0;
+    });
+    ASSERT_OK(image.RestoreAtEntry(vcpu));
+    // Without going into the guest.
+    ASSERT_OK_AND_ASSIGN(const Exit exit, vcpu.Retire());
+    ASSERT_EQ(exit.reason(), ExitReason::kInterrupted);
+    EXPECT_THAT(Differences(image, vcpu), Each(Says("xsave.header")));
+
+    // What the mask leaves out stays.
+    ChangeRegisters(machine);
+    ChangeSpecial(machine);
+    ASSERT_OK(image.RestoreAtEntry(vcpu, VcpuParts::kSpecial));
+    ASSERT_OK(vcpu.Retire());
+    EXPECT_THAT(
+        Differences(image, vcpu, ~VcpuParts::kEvents & ~VcpuParts::kXsave),
+        AllOf(Not(IsEmpty()), Each(IsPart(VcpuParts::kRegisters))));
+  }
+}
+
+// Old kernels leave PKRU alone unless the image names it, and show it only once
+// the vCPU has been entered.
+TEST_F(VcpuImageTest, ProtectionKeysDoNotSurvive) {
+  Machine machine = MakeMachine(false);
+  constexpr uint64_t kPkru = 1 << 9;
+  if ((machine.xcr0 & kPkru) == 0) GTEST_SKIP() << "there is no PKRU";
+  ASSERT_OK_AND_ASSIGN(
+      const VcpuImage image,
+      VcpuImage::Save(machine.vm, machine.vcpu, {.parts = VcpuParts::kXsave}));
+  ChangeXsave(machine);
+  ASSERT_OK(machine.vcpu.Retire());
+  EXPECT_THAT(Differences(image, machine.vcpu), Contains(Says("xsave.pkru")));
+  ASSERT_OK(image.Restore(machine.vcpu));
+  ASSERT_OK(machine.vcpu.Retire());
+  EXPECT_THAT(Differences(image, machine.vcpu), Each(Says("xsave.header")));
 }
 
 // The image holds what was there, not the state of a new vCPU.
@@ -482,8 +531,10 @@ TEST_F(VcpuImageTest, RestoreDoesNotTouchTheHeap) {
     ASSERT_OK(image.Restore(machine.vcpu));
     const uint64_t before = libvmm::testing::ThreadHeapCalls();
     const absl::Status status = image.Restore(machine.vcpu);
+    const absl::Status at_entry = image.RestoreAtEntry(machine.vcpu);
     EXPECT_EQ(libvmm::testing::ThreadHeapCalls() - before, 0u);
     EXPECT_OK(status);
+    EXPECT_OK(at_entry);
   }
 }
 

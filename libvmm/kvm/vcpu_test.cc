@@ -251,6 +251,47 @@ TEST_P(VcpuRegistersTest, EventsCanBeReadAndWrittenBack) {
   EXPECT_OK(vcpu.Events());
 }
 
+TEST_P(VcpuRegistersTest, WholeSetsAreReplaced) {
+  LIBVMM_NEEDS_KVM();
+  ASSERT_OK_AND_ASSIGN(RealModeGuest guest,
+                       RealModeGuest::Create({
+                           0xa0, 0x00, 0x20,  // mov al, [0x2000]
+                           0xe6, 0x60,        // out 0x60, al
+                           0xe6, 0x61,        // out 0x61, al
+                       }));
+  Vcpu& vcpu = guest.vcpu();
+  ASSERT_OK(vcpu.SyncOnExit(GetParam()));
+  ASSERT_OK_AND_ASSIGN(const kvm_regs* start, vcpu.Registers());
+  kvm_regs regs = *start;
+  ASSERT_OK_AND_ASSIGN(const kvm_sregs* start_sregs, vcpu.SpecialRegisters());
+  kvm_sregs sregs = *start_sregs;
+  ASSERT_OK_AND_ASSIGN(const kvm_vcpu_events* start_events, vcpu.Events());
+  kvm_vcpu_events events = *start_events;
+  guest.memory()[0x2100] = 0x99;
+  sregs.ds.base = 0x100;
+  sregs.ds.selector = 0x10;
+  regs.rbx = 0x1234;
+  events.nmi.masked = 1;
+  // Both before the first exit and behind one.
+  for (int round = 0; round < 2; ++round) {
+    ASSERT_OK(vcpu.SetRegisters(regs));
+    ASSERT_OK(vcpu.SetSpecialRegisters(sregs));
+    ASSERT_OK(vcpu.SetEvents(events));
+    // They are what is read before the next Run, too.
+    ASSERT_OK_AND_ASSIGN(const kvm_regs* held, vcpu.Registers());
+    EXPECT_EQ(held->rbx, 0x1234u);
+    ASSERT_OK_AND_ASSIGN(Exit exit, vcpu.Run());
+    ASSERT_EQ(exit.reason(), ExitReason::kPio);
+    EXPECT_EQ(exit.pio().port, 0x60);
+    EXPECT_EQ(exit.pio().data[0], std::byte{0x99});
+    ASSERT_OK_AND_ASSIGN(const kvm_regs* now, vcpu.Registers());
+    EXPECT_EQ(now->rbx, 0x1234u);
+    ASSERT_OK_AND_ASSIGN(const kvm_vcpu_events* now_events, vcpu.Events());
+    EXPECT_EQ(now_events->nmi.masked, 1);
+    ASSERT_OK(vcpu.Retire());
+  }
+}
+
 INSTANTIATE_TEST_SUITE_P(Sets, VcpuRegistersTest,
                          ::testing::Values(RegisterSet::kNone,
                                            RegisterSet::kGeneral,

@@ -427,6 +427,52 @@ TEST_F(VcpuThreadTest, AHeldBackSignalOfOneClockDoesNotEndADeadlineOfTheOther) {
   }
 }
 
+// What the handler of a program that forwards its signals later has kept.
+volatile sig_atomic_t kept_signals = 0;
+siginfo_t kept_signal;
+void KeepingHandler(int, siginfo_t* info, void*) {
+  kept_signal = *info;
+  kept_signals = kept_signals + 1;
+}
+
+// Old kernels deliver a signal of a timer that was stopped meanwhile.
+TEST_F(VcpuThreadTest, ASignalHandledBehindItsDeadlineMeansNothing) {
+  ASSERT_OK_AND_ASSIGN(RealModeGuest guest, RealModeGuest::Create({EXITS}));
+  struct sigaction keeping {};
+  struct sigaction old {};
+  keeping.sa_sigaction = &KeepingHandler;
+  keeping.sa_flags = SA_SIGINFO;
+  ASSERT_EQ(sigaction(SIGUSR2, &keeping, &old), 0);
+  const DeadlineOptions kShort[] = {{.after = absl::Nanoseconds(1)},
+                                    {.cpu_time = absl::Nanoseconds(1)}};
+  const DeadlineOptions kLong[] = {{.cpu_time = absl::Hours(1)},
+                                   {.after = absl::Hours(1)}};
+  for (int clock = 0; clock < 2; ++clock) {
+    SCOPED_TRACE(clock);
+    ASSERT_OK_AND_ASSIGN(VcpuThread thread, VcpuThread::Attach(SIGUSR2));
+    kept_signals = 0;
+    {
+      ASSERT_OK_AND_ASSIGN(Deadline deadline,
+                           thread.StartDeadline(kShort[clock]));
+      while (kept_signals == 0) {
+      }
+      // In time it does mean something.
+      EXPECT_FALSE(deadline.expired());
+      VcpuThread::HandleSignal(kept_signal);
+      EXPECT_TRUE(deadline.expired());
+    }
+    VcpuThread::HandleSignal(kept_signal);
+    ASSERT_OK_AND_ASSIGN(const Exit exit, thread.Run(guest.vcpu()));
+    EXPECT_EQ(exit.reason(), ExitReason::kPio);
+    // Nor to a deadline by the other clock.
+    ASSERT_OK_AND_ASSIGN(const Deadline other,
+                         thread.StartDeadline(kLong[clock]));
+    VcpuThread::HandleSignal(kept_signal);
+    EXPECT_FALSE(other.expired());
+  }
+  ASSERT_EQ(sigaction(SIGUSR2, &old, nullptr), 0);
+}
+
 TEST_F(VcpuThreadTest, ATimerSignalInFlightDoesNotOutliveItsThread) {
   for (int i = 0; i < 200; ++i) {
     ASSERT_OK_AND_ASSIGN(VcpuThread thread, VcpuThread::Attach(kSignal));

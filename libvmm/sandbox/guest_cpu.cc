@@ -187,6 +187,7 @@ absl::StatusOr<CpuEvent> GuestCpu::Decode(const Exit& exit) {
   ring_ = Ring::kUnknown;
   may_have_stepped_ = true;
   broken_ = reason;
+  unsettled_ = true;
   return CpuEvent::kBroken;
 }
 
@@ -217,6 +218,7 @@ absl::StatusOr<CpuEvent> GuestCpu::DecodeSyscall() {
              .rsp = Gva(registers->rsp),
              .rflags = UserFlags(registers->rflags)};
     // Not to be resumed as a trap: there is no frame.
+    unsettled_ = !genuine;
     return CpuEvent::kTrap;
   }
   registers->rip = back.value();
@@ -386,7 +388,10 @@ absl::Status GuestCpu::Settle() {
   constexpr int kMostParts = 64;
   for (int i = 0; i < kMostParts; ++i) {
     LIBVMM_ASSIGN_OR_RETURN(const Exit exit, vcpu_.Retire());
-    if (exit.reason() == ExitReason::kInterrupted) return absl::OkStatus();
+    if (exit.reason() == ExitReason::kInterrupted) {
+      unsettled_ = false;
+      return absl::OkStatus();
+    }
   }
   return absl::InternalError("an exit of the guest does not end");
 }

@@ -129,9 +129,12 @@ class GuestCpu {
   [[nodiscard]] SavedSyscall SaveSyscall() const;
   absl::Status RestoreSyscall(const SavedSyscall& saved);
 
-  // Finishes an exit that ended in kBroken, so that nothing of it is left to
-  // happen after Restore. One or more KVM_RUN.
+  // Finishes the present exit, so that nothing of it is left to happen after
+  // Restore. One or more KVM_RUN.
   absl::Status Settle();
+  // Whether that is necessary: the exit was not one of the runtime's, of which
+  // nothing is left once RIP is another.
+  [[nodiscard]] bool unsettled() const { return unsettled_; }
 
  private:
   enum class Ring : uint8_t { k0, k3, kUnknown };
@@ -154,9 +157,10 @@ class GuestCpu {
   Ring ring_ = Ring::k3;
   // A kick that came during a refresh.
   bool kicked_ = false;
+  bool unsettled_ = false;
   // Ring 3 may have single-stepped, which is all that it can do to DR6.
   bool may_have_stepped_ = false;
-  const kvm_regs* registers_ = nullptr;
+  const kvm_regs* registers_ = nullptr;  // never null once made
   Trap trap_{};
   ExitReason broken_ = ExitReason::kHardwareUnknown;
 };

@@ -58,8 +58,7 @@ Instance::Instance(std::shared_ptr<const Setup> setup, SandboxHost host,
       user_data_(host.user_data),
       kill_requested_(std::make_shared<std::atomic<bool>>(false)),
       cell_(std::move(cell)),
-      space_(std::move(space)),
-      user_(*space_) {}
+      space_(std::move(space)) {}
 
 Instance::~Instance() = default;
 
@@ -154,16 +153,12 @@ absl::StatusOr<std::unique_ptr<Instance>> Instance::Clone(
 }
 
 absl::StatusOr<Gva> Instance::MapStack(uint64_t size) {
-  const int64_t start =
-      space_->Map({.size = size + kStackGuard,
-                   .access = {.readable = true, .writable = true}});
-  if (start < 0) {
+  const int64_t start = space_->Map({.size = size + kStackGuard});
+  const Gva bottom(static_cast<uint64_t>(start));
+  if (start < 0 || space_->Protect({bottom + kStackGuard, size},
+                                   {.readable = true, .writable = true}) < 0) {
     return absl::ResourceExhaustedError(absl::StrCat(
         "memory_size is too small for a stack of ", size, " bytes"));
-  }
-  const Gva bottom(static_cast<uint64_t>(start));
-  if (space_->Protect({bottom, kStackGuard}, {}) < 0) {
-    return absl::ResourceExhaustedError("no guard below a stack");
   }
   return bottom + kStackGuard + size;
 }
@@ -194,15 +189,16 @@ absl::StatusOr<Killer> Instance::killer() {
 }
 
 bool Instance::ReadUser(Gva from, std::span<std::byte> to) {
-  return user_.Read(from, to);
+  return UserMemory(*space_).Read(from, to);
 }
 
 bool Instance::WriteUser(Gva to, std::span<const std::byte> from) {
-  return user_.Write(to, from);
+  return UserMemory(*space_).Write(to, from);
 }
 
 bool Instance::ReadUserString(Gva from, size_t max, std::string& text) {
-  std::optional<UserMemory::String> read = user_.ReadString(from, max);
+  std::optional<UserMemory::String> read =
+      UserMemory(*space_).ReadString(from, max);
   if (!read || read->too_long) return false;
   text = std::move(read->text);
   return true;

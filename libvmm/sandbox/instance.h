@@ -83,6 +83,7 @@ class Instance final : public HostCallTarget {
   }
 
   void UseThread(VcpuThread* thread) { thread_ = thread; }
+  void set_user_data(void* user_data) { user_data_ = user_data; }
   absl::StatusOr<Killer> killer();
 
   absl::StatusOr<RawOutcome> RunProgram(
@@ -96,7 +97,9 @@ class Instance final : public HostCallTarget {
   absl::Status Complete(uint64_t result);
 
   absl::StatusOr<std::shared_ptr<const ImageContents>> Freeze();
-  absl::Status Reset();
+  // What a reset does with host memory that only this sandbox has.
+  enum class Keep : uint8_t { kPages, kNothing };
+  absl::Status Reset(Keep keep);
   absl::Status ResetStrictly();
   absl::Status Verify();
 
@@ -119,6 +122,10 @@ class Instance final : public HostCallTarget {
   absl::Status MakeFiles(StandardStreams streams, const FileSystemState* state);
   absl::Status CheckReady(bool initialized) const;
 
+  absl::StatusOr<RawOutcome> CallReady(Gva function, const CallArguments& call,
+                                       bool returns_double,
+                                       const CallLimits& limits);
+
   // Where a copied argument went.
   struct Placed {
     std::array<uint64_t, CallArguments::kMaxBlocks> at{};
@@ -138,9 +145,10 @@ class Instance final : public HostCallTarget {
   absl::StatusOr<std::optional<End>> ServeHostFunction(uint64_t index);
   absl::StatusOr<std::optional<End>> ServeTrap();
   End EndWithFault(Fault fault);
-  End NoUserMemory(Gva address);
+  End NoUserMemory(const UserMemory& user, Gva address);
   RawOutcome Finished(End end);
-  absl::Status RestoreMemory();
+  absl::Status Reset(Keep keep, bool strict);
+  absl::Status RestoreMemory(Keep keep);
   absl::Status RestoreRest();
 
   std::shared_ptr<const Setup> setup_;
@@ -156,14 +164,12 @@ class Instance final : public HostCallTarget {
   std::unique_ptr<GuestCpu> cpu_;
   std::unique_ptr<FileSystem> files_;
   ProcessState process_;
-  UserMemory user_;
   std::optional<SyscallContext> context_;
 
   SandboxState state_ = SandboxState::kReady;
   Waiting waiting_ = Waiting::kNothing;
   bool initialized_ = false;
   bool running_program_ = false;
-  bool broken_ = false;
   int depth_ = 0;
   std::optional<End> inner_end_;  // of a nested call that did not return
   absl::Status failure_;          // HostCall::Fail

@@ -117,7 +117,14 @@ absl::StatusOr<RawOutcome> Instance::Call(Gva function,
                                           const CallArguments& call,
                                           bool returns_double,
                                           const CallLimits& limits) {
-  LIBVMM_RETURN_IF_ERROR(CheckReady(/*initialized=*/true));
+  LIBVMM_RETURN_IF_ERROR(CheckReady(initialized_));
+  return CallReady(function, call, returns_double, limits);
+}
+
+absl::StatusOr<RawOutcome> Instance::CallReady(Gva function,
+                                               const CallArguments& call,
+                                               bool returns_double,
+                                               const CallLimits& limits) {
   running_program_ = false;
   Placed placed;
   LIBVMM_ASSIGN_OR_RETURN(const std::optional<End> end,
@@ -170,6 +177,7 @@ absl::StatusOr<RawOutcome> Instance::CallNested(Gva function,
 absl::StatusOr<std::optional<End>> Instance::BeginCall(
     Gva function, const CallArguments& call, bool returns_double, Gva top,
     Placed& placed) {
+  UserMemory user(*space_);
   GuestCpu::CallRegisters registers{.function = function,
                                     .integers = call.integers()};
   uint64_t at = top.value();
@@ -184,12 +192,12 @@ absl::StatusOr<std::optional<End>> Instance::BeginCall(
                        setup_->options.call_stack_size));
     }
     at = (at - size) & ~(kStackAlignment - 1);
-    if (block.copy_in && !user_.Write(Gva(at), {block.data, block.size})) {
-      return NoUserMemory(Gva(at));
+    if (block.copy_in && !user.Write(Gva(at), {block.data, block.size})) {
+      return NoUserMemory(user, Gva(at));
     }
     if (block.zeros != 0 &&
-        !user_.Fill({Gva(at + block.size), block.zeros}, std::byte{0})) {
-      return NoUserMemory(Gva(at));
+        !user.Fill({Gva(at + block.size), block.zeros}, std::byte{0})) {
+      return NoUserMemory(user, Gva(at));
     }
     registers.integers[block.integer] = at;
     placed.at[index++] = at;
@@ -200,9 +208,9 @@ absl::StatusOr<std::optional<End>> Instance::BeginCall(
                                         : cpu_->return_address())
                             .value();
   // It mostly still stands there, and a page that is not written stays clean.
-  const std::optional<uint64_t> there = user_.Load<uint64_t>(Gva(at));
-  if (there != back && !user_.Store(Gva(at), back)) {
-    return NoUserMemory(Gva(at));
+  const std::optional<uint64_t> there = user.Load<uint64_t>(Gva(at));
+  if (there != back && !user.Store(Gva(at), back)) {
+    return NoUserMemory(user, Gva(at));
   }
   registers.stack_pointer = Gva(at);
   if (!call.doubles().empty()) {
@@ -219,11 +227,12 @@ absl::StatusOr<std::optional<End>> Instance::BeginCall(
 RawOutcome Instance::FinishCall(const CallArguments& call,
                                 const Placed& placed) {
   const uint64_t rax = cpu_->registers().rax;
+  UserMemory user(*space_);
   size_t index = 0;
   for (const CallArguments::Block& block : call.blocks()) {
     const Gva at(placed.at[index++]);
-    if (block.copy_out && !user_.Read(at, {block.data, block.size})) {
-      return Finished(NoUserMemory(at));
+    if (block.copy_out && !user.Read(at, {block.data, block.size})) {
+      return Finished(NoUserMemory(user, at));
     }
   }
   return {.end = End::kReturned, .rax = rax};
@@ -352,7 +361,6 @@ absl::StatusOr<End> Instance::Loop() {
         break;
       }
       case CpuEvent::kBroken:
-        broken_ = true;
         return EndWithFault({.kind = Fault::Kind::kMachine,
                              .rip = Gva(cpu_->registers().rip),
                              .rsp = Gva(cpu_->registers().rsp),
@@ -369,8 +377,8 @@ End Instance::EndWithFault(Fault fault) {
 
 // The host could not use memory that the call needs: there is none, or the
 // program took it away.
-End Instance::NoUserMemory(Gva address) {
-  if (user_.ran_out()) return End::kOutOfMemory;
+End Instance::NoUserMemory(const UserMemory& user, Gva address) {
+  if (user.ran_out()) return End::kOutOfMemory;
   return EndWithFault({.kind = Fault::Kind::kException,
                        .vector = kPageFault,
                        .error_code = FaultWrite::kMask,

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // How an Instance is frozen, and goes back to what it was then.
 #include <fcntl.h>
+#include <sys/mman.h>
 
 #include <cerrno>
 #include <cstring>
@@ -79,7 +80,9 @@ absl::StatusOr<std::shared_ptr<const ImageContents>> Instance::Freeze() {
   return image_;
 }
 
-absl::Status Instance::Reset() {
+absl::Status Instance::Reset(Keep keep) { return Reset(keep, false); }
+
+absl::Status Instance::Reset(Keep keep, bool strict) {
   if (image_ == nullptr) {
     return absl::FailedPreconditionError("the sandbox is not frozen");
   }
@@ -92,9 +95,9 @@ absl::Status Instance::Reset() {
   state_ = SandboxState::kFailed;
   // After an exit that ring 3 should not be able to cause, ring 0 is not trusted
   // either: a shutdown, for one, resets the vCPU on some KVMs.
-  const bool everything = std::exchange(broken_, false);
+  const bool everything = strict || cpu_->unsettled();
   if (everything) LIBVMM_RETURN_IF_ERROR(cpu_->Settle());
-  LIBVMM_RETURN_IF_ERROR(RestoreMemory());
+  LIBVMM_RETURN_IF_ERROR(RestoreMemory(keep));
   space_->Restore(image_->space);
   files_->Restore(image_->files);
   process_ = image_->process;
@@ -103,23 +106,34 @@ absl::Status Instance::Reset() {
   }
   LIBVMM_RETURN_IF_ERROR(RestoreRest());
   state_ = SandboxState::kReady;
-  return absl::OkStatus();
+  if (!setup_->options.verify_resets) return absl::OkStatus();
+  const absl::Status verified = Verify();
+  if (!verified.ok()) state_ = SandboxState::kFailed;
+  return verified;
 }
 
-absl::Status Instance::RestoreMemory() {
+absl::Status Instance::RestoreMemory(Keep keep) {
   const MemoryRegion& pristine = image_->pristine;
   const AddressSpace::Snapshot& before = image_->space;
   const std::span<std::byte> bytes = cell_->bytes();
   bool sound = true;
+  bool tables = false;
   LIBVMM_RETURN_IF_ERROR(cell_->CollectDirty([&](Gpa page) {
     const std::span<const std::byte> content = PageOf(pristine, page);
     if (space_->IsTable(page) || before.IsTable(page)) {
+      tables = true;
       sound = space_->RestoreTable(page, content) && sound;
-    } else {
+    } else if (keep == Keep::kPages) {
       std::memcpy(bytes.data() + page.value(), content.data(), kPageSize);
     }
   }));
-  cell_->ForgetHostWrites();
+  // What was private to this sandbox goes; the file's pages show again.
+  if (keep == Keep::kNothing &&
+      ::madvise(bytes.data(), bytes.size(), MADV_DONTNEED) != 0) {
+    return ErrnoStatus(errno, "madvise(MADV_DONTNEED, the sandbox's memory)");
+  }
+  // Tables are written through memory(), which makes them dirty again.
+  if (tables) cell_->ForgetHostWrites();
   if (!sound) return absl::InternalError("a page table is not in memory");
   return absl::OkStatus();
 }
@@ -129,6 +143,10 @@ absl::Status Instance::RestoreRest() {
   LIBVMM_RETURN_IF_ERROR(image_->xsave.WriteTo(cell_->vcpu()));
   LIBVMM_RETURN_IF_ERROR(cpu_->Restore(*image_->cpu));
   (void)context_->TakeSegmentBasesChanged();
+  // Who could kill the code that ran before does not reach what comes now.
+  if (kill_requested_.use_count() > 1) {
+    kill_requested_ = std::make_shared<std::atomic<bool>>(false);
+  }
   kill_requested_->store(false);
   initialized_ = image_->initialized;
   waiting_ = Waiting::kNothing;
@@ -143,8 +161,7 @@ absl::Status Instance::RestoreRest() {
 }
 
 absl::Status Instance::ResetStrictly() {
-  if (image_ != nullptr && depth_ == 0) broken_ = true;
-  return Reset();
+  return Reset(Keep::kPages, /*strict=*/true);
 }
 
 absl::Status Instance::Verify() {

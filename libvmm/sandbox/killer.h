@@ -15,8 +15,8 @@ class Instance;
 }  // namespace internal
 
 // Ends what a sandbox is doing, from any thread: the call under way, or the next
-// one, comes back with kKilled, and the sandbox has to be reset. A reset forgets
-// a kill that no call has reported. Kills that meet are one.
+// one, comes back with kKilled, and the sandbox has to be reset. Kills that meet
+// are one. A reset ends the Killer: it does not reach what the sandbox does next.
 //
 // A sandbox without a VcpuThread is not interrupted: the kill takes effect when
 // its code next exits.

@@ -35,6 +35,10 @@ absl::StatusOr<Sandbox> Sandbox::Create(const Image& image, SandboxHost host) {
 
 void Sandbox::UseThread(VcpuThread* thread) { instance_->UseThread(thread); }
 
+void Sandbox::set_user_data(void* user_data) {
+  instance_->set_user_data(user_data);
+}
+
 absl::StatusOr<Killer> Sandbox::killer() { return instance_->killer(); }
 
 absl::StatusOr<Outcome<int>> Sandbox::Run(
@@ -127,7 +131,16 @@ absl::StatusOr<Image> Sandbox::Freeze() {
   return Image(std::move(contents));
 }
 
-absl::Status Sandbox::Reset() { return instance_->Reset(); }
+bool Sandbox::IsOf(const Image& image) const {
+  return instance_->image() != nullptr && instance_->image() == image.contents_;
+}
+
+absl::Status Sandbox::Reset() {
+  return instance_->Reset(internal::Instance::Keep::kPages);
+}
+absl::Status Sandbox::ResetAndRelease() {
+  return instance_->Reset(internal::Instance::Keep::kNothing);
+}
 absl::Status Sandbox::ResetStrictly() { return instance_->ResetStrictly(); }
 absl::Status Sandbox::Verify() { return instance_->Verify(); }
 

@@ -92,7 +92,10 @@ class Sandbox {
   // there are no limits, and kills wait for the next exit. The caller keeps it
   // alive while calls are made, and changes it when the sandbox changes thread.
   void UseThread(VcpuThread* thread);
+  // For the time up to the next Reset.
   absl::StatusOr<Killer> killer();
+  // What HostCall::user_data gives from now on.
+  void set_user_data(void* user_data);
 
   // ---- Running ---------------------------------------------------------------
 
@@ -189,6 +192,8 @@ class Sandbox {
   // Takes the present state as the one to go back to; once, between calls.
   // Whether or not it succeeds, addresses and functions stay the same.
   absl::StatusOr<Image> Freeze();
+  // Whether this sandbox was frozen as `image` or is a clone of it.
+  [[nodiscard]] bool IsOf(const Image& image) const;
 
   // Brings back the frozen state, whatever the code did since. kFailedPrecondition
   // unless frozen.
@@ -197,7 +202,12 @@ class Sandbox {
   // debug and model-specific registers, XCR0, or the runtime's pages.
   // Cost: at most three KVM calls, and a copy for each page written since.
   absl::Status Reset();
-  // The same without that trust: writes the vCPU's whole state.
+  // The same, and gives back the host memory of all pages written so far, which
+  // Reset keeps for the next time: for a sandbox that will be idle.
+  // Cost: that of unmapping it; each page costs a page fault when it is written
+  // again.
+  absl::Status ResetAndRelease();
+  // As Reset, without that trust: writes the vCPU's whole state.
   // Cost: an ioctl for each part of VcpuImage.
   absl::Status ResetStrictly();
   // A debugging aid: reads everything back and compares it with the image.

@@ -20,7 +20,7 @@
 namespace libvmm::sandbox {
 
 // How long one call into a sandbox may take; whichever comes first. The time of
-// host functions and system calls counts. All but `exits` need a VcpuThread
+// host functions and system calls counts. Limits need a VcpuThread
 // (Sandbox::UseThread).
 struct CallLimits {
   std::optional<absl::Duration> after = std::nullopt;     // wall-clock time
@@ -55,6 +55,9 @@ struct SandboxOptions {
 
   // For each call that does not bring its own.
   CallLimits limits{};
+
+  // Every reset ends with Sandbox::Verify: for debugging.
+  bool verify_resets = false;
 
   // Not zero: addresses of stacks, mappings and position-independent programs
   // are moved by it. Clones share them.

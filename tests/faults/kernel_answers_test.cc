@@ -390,6 +390,26 @@ TEST_F(KernelAnswersTest, AWholeImageNamesWhatIsMissingOrGoesWithout) {
   }
 }
 
+// The run page has no page-directory pointers.
+TEST_F(KernelAnswersTest, AnImageWithPageDirectoryPointersIsWrittenByIoctl) {
+  ASSERT_OK_AND_ASSIGN(RealModeGuest guest, RealModeGuest::Create({0xf4}));
+  ScriptedIoctls scripted;
+  scripted.Answer("KVM_GET_SREGS2", [](uintptr_t argument) {
+    At<kvm_sregs2>(argument).flags = KVM_SREGS2_FLAGS_PDPTRS_VALID;
+    return 0;
+  });
+  int written = 0;
+  scripted.Answer("KVM_SET_SREGS2", [&written](uintptr_t argument) {
+    written += At<kvm_sregs2>(argument).flags == KVM_SREGS2_FLAGS_PDPTRS_VALID;
+    return 0;
+  });
+  ASSERT_OK_AND_ASSIGN(const VcpuImage image,
+                       VcpuImage::Save(guest.vm(), guest.vcpu(),
+                                       {.parts = VcpuParts::kSpecial}));
+  ASSERT_OK(image.RestoreAtEntry(guest.vcpu()));
+  EXPECT_EQ(written, 1);
+}
+
 // Each vCPU ioctl can cost as much as an exit: none too many.
 TEST_F(KernelAnswersTest, RestoringAWholeImageMakesOneCallForEachPart) {
   ASSERT_OK_AND_ASSIGN(RealModeGuest guest, RealModeGuest::Create({0xf4}));
@@ -429,6 +449,18 @@ TEST_F(KernelAnswersTest, RestoringAWholeImageMakesOneCallForEachPart) {
   calls.clear();
   ASSERT_OK(image.Restore(guest.vcpu(), VcpuParts::kXsave));
   EXPECT_EQ(calls, (std::map<std::string, int>{{"KVM_SET_XSAVE", 1}}));
+
+  // Three of them go in with KVM_RUN where it takes registers.
+  if (guest.vm().CheckExtension(KVM_CAP_SYNC_REGS) == 0) return;
+  ASSERT_OK(guest.vcpu().MutableRegisters());
+  calls.clear();
+  ASSERT_OK(image.RestoreAtEntry(guest.vcpu()));
+  ASSERT_OK(guest.vcpu().Retire());
+  std::map<std::string, int> fewer = expected;
+  for (const char* call : {"KVM_SET_REGS", sregs, "KVM_SET_VCPU_EVENTS"}) {
+    fewer.erase(call);
+  }
+  EXPECT_EQ(calls, fewer);
 }
 
 }  // namespace

@@ -20,6 +20,10 @@ constexpr uint64_t kPagesPerTable = 512;
 // As Linux: mmap_rnd_bits of x86-64.
 constexpr uint64_t kSearchPages = uint64_t{1} << 28;
 
+// Faults take no more than their page when fewer blocks of fault-around than
+// these are left: the last frames are for what is really used.
+constexpr uint64_t kSpareBlocks = 4;
+
 // A well-mixed word from a seed (the finaliser of SplitMix64).
 constexpr uint64_t Mix(uint64_t seed) {
   seed += 0x9e37'79b9'7f4a'7c15;
@@ -136,6 +140,7 @@ std::unique_ptr<AddressSpace> AddressSpace::Create(GuestMemory& memory,
 }
 
 PageTableEditor AddressSpace::Editor() {
+  last_.reset();
   return PageTableEditor(
       {.memory = memory_, .frames = frames_, .stale = stale_, .root = root()});
 }
@@ -452,6 +457,9 @@ PopulateResult AddressSpace::Populate(Gva gva, AccessKind kind) {
   if (editor.Fill(page, page + kPageSize, area->access) == page) {
     return PopulateResult::kOutOfMemory;
   }
+  if (available_frames() < kSpareBlocks * options().fault_around_pages) {
+    return PopulateResult::kDone;
+  }
   const uint64_t around = options().fault_around_pages * kPageSize;
   const Gva block = page.AlignDown(around);
   editor.Fill(std::max(block, area->start), std::min(block + around, area->end),
@@ -473,6 +481,19 @@ std::optional<AddressSpace::Translation> AddressSpace::Translate(
   if (gva < kUserStart || gva >= kUserEnd) return {};
   const auto found = PageTableEditor::Find(memory_, *frames_, root(), gva);
   if (!found) return {};
+  return Translation{found->page.frame + gva.value() % kPageSize,
+                     found->page.access};
+}
+
+std::optional<AddressSpace::Translation> AddressSpace::TranslateNext(Gva gva) {
+  if (gva < kUserStart || gva >= kUserEnd) return {};
+  const Gva start = gva.AlignDown(kPagesPerTable * kPageSize);
+  const bool known = last_ && last_->start == start;
+  const auto found =
+      known ? PageTableEditor::FindInTable(memory_, *frames_, last_->table, gva)
+            : PageTableEditor::Find(memory_, *frames_, root(), gva);
+  if (!found) return {};
+  if (!known) last_ = {start, found->entry.AlignDown(kPageSize)};
   return Translation{found->page.frame + gva.value() % kPageSize,
                      found->page.access};
 }
@@ -504,6 +525,7 @@ bool AddressSpace::IsTable(Gpa page) const {
 }
 
 bool AddressSpace::RestoreTable(Gpa page, std::span<const std::byte> pristine) {
+  last_.reset();
   std::array<uint64_t, kPagesPerTable> wanted;
   std::array<uint64_t, kPagesPerTable> current;
   const auto wanted_bytes = std::as_writable_bytes(std::span(wanted));
@@ -526,6 +548,7 @@ bool AddressSpace::RestoreTable(Gpa page, std::span<const std::byte> pristine) {
 }
 
 void AddressSpace::Restore(const Snapshot& snapshot) {
+  last_.reset();
   layout_.Adopt(snapshot.layout_);
   frames_.Adopt(snapshot.frames_);
 }

@@ -49,7 +49,8 @@ enum class PopulateResult : uint8_t {
 // present, nothing else is to be done, because no TLB and no shadow table keeps
 // a missing entry. Any other change is recorded, and ring 0 must rewrite the
 // entry and reload CR3 before user code runs; see StaleEntries. A frame that
-// was freed is not given out again before the whole list was taken.
+// was freed is not given out again before the whole list was taken, but for
+// those that Restore frees: they hold what the snapshot says.
 //
 // Guest code that follows the tables finds every user page with A preset, D if
 // it is writable, NX unless executable. Pages of PROT_NONE are not present;
@@ -101,8 +102,8 @@ class AddressSpace {
     std::vector<PageMapping> supervisor{};
     // Most areas that there may be.
     size_t max_areas = 4096;
-    // Pages around a fault that are made usable with it, in one aligned block.
-    // A power of two; 1 for none.
+    // Pages around a fault that are made usable with it, in one aligned block,
+    // unless memory is nearly full. A power of two up to 512; 1 for none.
     uint64_t fault_around_pages = 16;
     // Maps and growth of the heap of at most this many bytes get their frames
     // at once, or ENOMEM. For what is larger there may be more addresses than
@@ -231,8 +232,8 @@ class AddressSpace {
   Gva SetBreak(Gva heap_break);
   [[nodiscard]] Gva heap_break() const { return layout_->heap_break; }
 
-  // Makes the range read as zeroes (madvise MADV_DONTNEED). A range above
-  // eager_size gives its frames back. EINVAL: start unaligned. ENOMEM: some of
+  // Makes the range read as zeroes (madvise MADV_DONTNEED), also where a file
+  // was copied to. A range above eager_size gives its frames back. EINVAL: start unaligned. ENOMEM: some of
   // it is not mapped; the rest was done.
   int64_t Discard(GvaRange range);
 
@@ -259,6 +260,9 @@ class AddressSpace {
   // it has no frame yet, or is not mapped; supervisor pages have no translation
   // here. A page of PROT_NONE has one with no rights.
   [[nodiscard]] std::optional<Translation> Translate(Gva gva) const;
+  // The same at one load instead of four while `gva` stays within the same 2 MiB
+  // and nothing is changed: for accesses that follow each other.
+  [[nodiscard]] std::optional<Translation> TranslateNext(Gva gva);
 
   // The area that `gva` is in, or nothing.
   [[nodiscard]] std::optional<Area> FindArea(Gva gva) const;
@@ -332,6 +336,12 @@ class AddressSpace {
   CopyOnWrite<Layout> layout_;
   CopyOnWrite<FrameAllocator> frames_;
   StaleEntries stale_;
+  // Where TranslateNext was last. Forgotten with every change of tables.
+  struct LastTable {
+    Gva start{};  // what the table maps starts here
+    Gpa table{};
+  };
+  std::optional<LastTable> last_;
 };
 
 }  // namespace libvmm::sandbox

@@ -33,7 +33,8 @@ namespace libvmm::sandbox {
 // Errors: false, or nothing, where user code would fault (EFAULT). Before the
 //     bad page, bytes may have been transferred. ran_out() tells whether the
 //     reason was the memory ceiling.
-// Cost: a walk of four loads for each page, and the copy.
+// Cost: a walk of four loads for each page, and the copy. Sizes are the
+//     caller's to limit: a range of lazy pages gets frames for all of them.
 class UserMemory {
  public:
   explicit UserMemory(AddressSpace& space) : space_(space) {}

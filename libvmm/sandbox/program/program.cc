@@ -256,8 +256,8 @@ std::optional<Program::ProgramHeaders> FindHeadersInMemory(
     if (segment.contents.empty()) continue;
     const auto offset =
         static_cast<uint64_t>(segment.contents.data() - file.data());
-    if (elf.e_phoff < offset ||
-        !RangeFits(segment.contents.size(), elf.e_phoff - offset, size)) {
+    // From a segment behind the table the distance wraps, beyond every size.
+    if (!RangeFits(segment.contents.size(), elf.e_phoff - offset, size)) {
       continue;
     }
     return Program::ProgramHeaders{

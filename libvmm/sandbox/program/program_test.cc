@@ -158,6 +158,16 @@ TEST(ProgramTest, BiasMustBeAlignedAndInTheUserRange) {
   }
 }
 
+TEST(ProgramTest, BiasMustLeaveRoomForTheWholeProgram) {
+  const auto object = SharedObject().Build();
+  ASSERT_OK_AND_ASSIGN(const Program program,
+                       ParseBytes(object, {.user_start = Gva(0x20000),
+                                           .user_end = Gva(0x64000)}));
+  EXPECT_OK(program.CheckBias(0x60000));
+  EXPECT_THAT(program.CheckBias(0x61000),
+              StatusIs(kInvalid, HasSubstr("user range")));
+}
+
 // Position-independent code may be linked above where it is wanted.
 TEST(ProgramTest, BiasMayMoveDown) {
   auto object = SharedObject().Spoil([](ElfBuilder& elf) {

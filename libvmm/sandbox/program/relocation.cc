@@ -248,8 +248,9 @@ class Reader {
     std::vector<std::optional<uint64_t>> functions(size / kWord);
     for (const ProgramRelocation& store : result_.stores) {
       if (const uint64_t offset = store.gva - array;
-          offset < size && offset % kWord == 0 && store.relative) {
-        functions[offset / kWord] = store.value;
+          offset < size && offset % kWord == 0) {
+        functions[offset / kWord] =
+            store.relative ? std::optional(store.value) : std::nullopt;
       }
     }
     for (size_t i = 0; i < functions.size(); ++i) {

@@ -153,6 +153,22 @@ TEST(RelocationTest, InitializersAreWhatTheRelocationsMakeThem) {
   EXPECT_THAT(pie.initializers(), IsEmpty());
 }
 
+TEST(RelocationTest, LastRelocationOfAnInitializerCounts) {
+  auto object = ObjectWithSymbols();
+  object.Tag(DT_INIT_ARRAY, kData).Tag(DT_INIT_ARRAYSZ, 8);
+  object.Rela({Rela(kData, R_X86_64_RELATIVE, 0, 0x2010),
+               Rela(kData, R_X86_64_RELATIVE, 0, 0x1010),
+               Rela(kData + 4, R_X86_64_RELATIVE, 0, 0x1020)});
+  ASSERT_OK_AND_ASSIGN(const Program program, ParseBytes(object.Build()));
+  EXPECT_THAT(program.initializers(), ElementsAre(Gva(0x1010)));
+}
+
+TEST(RelocationTest, NothingCountsBehindTheEndOfTheDynamicSection) {
+  SharedObject object;
+  object.Tag(DT_NULL, 0).Tag(DT_RELSZ, 8);
+  EXPECT_OK(ParseBytes(object.Build()));
+}
+
 TEST(RelocationTest, BadTablesAndRelocationsNameTheField) {
   struct Bad {
     absl::StatusCode code;
@@ -234,6 +250,13 @@ TEST(RelocationTest, BadTablesAndRelocationsNameTheField) {
                tags({{DT_INIT_ARRAY, kDataEnd - 8}, {DT_INIT_ARRAYSZ, 16}})},
            Bad{kInvalid, "DT_INIT_ARRAY[0] is 0x2000, no relocation",
                tags({{DT_INIT_ARRAY, kData}, {DT_INIT_ARRAYSZ, 8}})},
+           // An absolute value is no pointer into the program.
+           Bad{kInvalid, "DT_INIT_ARRAY[0] is 0x2000, no relocation",
+               [](SharedObject& object) {
+                 object.Rela({Rela(kData, R_X86_64_RELATIVE, 0, 0x1010),
+                              Rela(kData, R_X86_64_64, 0, 0x1010)});
+                 object.Tag(DT_INIT_ARRAY, kData).Tag(DT_INIT_ARRAYSZ, 8);
+               }},
            Bad{kInvalid, "DT_INIT_ARRAY[0] is 0x2010, inside no executable",
                [](SharedObject& object) {
                  object.Rela({Rela(kData, R_X86_64_RELATIVE, 0, 0x2010)});

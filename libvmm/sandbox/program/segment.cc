@@ -24,7 +24,8 @@ const ProgramSegment* SegmentView::FindExecutable(Gva gva) const {
 std::optional<std::span<const std::byte>> SegmentView::Contents(
     Gva gva, uint64_t bytes) const {
   const ProgramSegment* const segment = Find(gva, bytes);
-  if (segment == nullptr || gva < segment->contents_gva) return {};
+  if (segment == nullptr) return {};
+  // Below contents_gva the distance wraps and is beyond every size.
   const uint64_t offset = gva - segment->contents_gva;
   if (!RangeFits(segment->contents.size(), offset, bytes)) return {};
   return segment->contents.subspan(offset, bytes);

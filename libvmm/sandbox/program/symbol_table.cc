@@ -154,7 +154,7 @@ absl::StatusOr<SymbolTable> SymbolTable::Read(std::span<const std::byte> file,
          .local = ELF64_ST_BIND(symbol.st_info) == STB_LOCAL});
   }
   table.SortByName();
-  table.SortByAddress(segments);
+  table.SortByAddress();
   return table;
 }
 
@@ -180,16 +180,13 @@ void SymbolTable::SortByName() {
   buckets_[0] = 0;
 }
 
-void SymbolTable::SortByAddress(SegmentView segments) {
+void SymbolTable::SortByAddress() {
   // One that is not typed is worse than one that is local.
   constexpr uint32_t kTyped = 2;
   constexpr uint32_t kGlobal = 1;
   for (size_t i = 0; i < symbols_.size(); ++i) {
     const Symbol& symbol = symbols_[i];
-    if (symbol.kind == SymbolKind::kObject ||
-        segments.FindExecutable(symbol.gva) == nullptr) {
-      continue;
-    }
+    if (symbol.kind == SymbolKind::kObject) continue;
     code_.push_back(
         {.gva = symbol.gva,
          .rank = (symbol.kind != SymbolKind::kUntyped ? kTyped : 0) +

@@ -55,9 +55,8 @@ class SymbolTable {
   // Nothing for unknown or empty names.
   [[nodiscard]] std::optional<ProgramSymbol> Find(absl::string_view name) const;
 
-  // The last function or untyped symbol at or below `gva` in executable
-  // segments. Of several at one address: a function, one that is not local, the
-  // file's first.
+  // The last function or untyped symbol at or below `gva`, however far. Of
+  // several at one address: a function, one that is not local, the file's first.
   [[nodiscard]] std::optional<ProgramSymbol> AtOrBelow(Gva gva) const;
 
   [[nodiscard]] size_t size() const { return symbols_.size(); }
@@ -87,7 +86,7 @@ class SymbolTable {
                              absl::string_view name) const;
   [[nodiscard]] ProgramSymbol Describe(const Symbol& symbol) const;
   void SortByName();
-  void SortByAddress(SegmentView segments);
+  void SortByAddress();
 
   absl::string_view strings_;  // ends in a zero byte, or is empty
   std::vector<Symbol> symbols_;

@@ -3,6 +3,7 @@
 
 #include <elf.h>
 
+#include <cstddef>
 #include <functional>
 #include <span>
 #include <string>
@@ -163,12 +164,13 @@ TEST(SymbolTableTest, FunctionOfAnotherSegmentIsNotTheOneBelow) {
 TEST(SymbolTableTest, OfSeveralAtOneAddressTheMostTellingIsTaken) {
   ASSERT_OK_AND_ASSIGN(
       const Program program,
-      ProgramWith({{.name = "label", .value = kText + 8, .type = STT_NOTYPE},
-                   {.name = "local", .value = kText + 8, .binding = STB_LOCAL},
-                   {.name = "global", .value = kText + 8},
-                   {.name = "alias", .value = kText + 8},
-                   {.name = "mine", .value = kText + 16, .binding = STB_LOCAL},
-                   {.name = "mark", .value = kText + 16, .type = STT_NOTYPE}}));
+      ProgramWith(
+          {{.name = "label", .value = kText + 8, .type = STT_NOTYPE},
+           {.name = "local", .value = kText + 8, .binding = STB_LOCAL},
+           {.name = "global", .value = kText + 8},
+           {.name = "alias", .value = kText + 8},
+           {.name = "mark", .value = kText + 16, .type = STT_NOTYPE},
+           {.name = "mine", .value = kText + 16, .binding = STB_LOCAL}}));
   EXPECT_EQ(program.SymbolAt(Gva(kText + 9))->symbol.name, "global");
   EXPECT_EQ(program.SymbolAt(Gva(kText + 17))->symbol.name, "mine");
 }
@@ -186,33 +188,41 @@ TEST(SymbolTableTest, SymtabComesBeforeDynsym) {
 }
 
 TEST(SymbolTableTest, NoSectionHeadersNoSymbols) {
-  auto file =
-      WithSymbols(SharedObject().Build(), {{.name = "f", .value = kText}});
-  auto header = Peek<Elf64_Ehdr>(file, 0);
-  header.e_shnum = 0;
-  Poke(file, 0, header);
-  ASSERT_OK_AND_ASSIGN(const Program none, ParseBytes(file));
-  EXPECT_EQ(none.symbol_count(), 0u);
-  header.e_shoff = 0;
-  header.e_shnum = 3;
-  Poke(file, 0, header);
-  ASSERT_OK_AND_ASSIGN(const Program stripped, ParseBytes(file));
-  EXPECT_EQ(stripped.symbol_count(), 0u);
+  for (const auto& spoil : std::vector<std::function<void(Elf64_Ehdr&)>>{
+           [](Elf64_Ehdr& header) { header.e_shnum = 0; },
+           [](Elf64_Ehdr& header) { header.e_shoff = 0; }}) {
+    auto file =
+        WithSymbols(SharedObject().Build(), {{.name = "f", .value = kText}});
+    auto header = Peek<Elf64_Ehdr>(file, 0);
+    header.e_shentsize = 0;  // of no table
+    spoil(header);
+    Poke(file, 0, header);
+    ASSERT_OK_AND_ASSIGN(const Program program, ParseBytes(file));
+    EXPECT_EQ(program.symbol_count(), 0u);
+    EXPECT_FALSE(program.FindSymbol("f"));
+  }
 }
 
 TEST(SymbolTableTest, NameOutsideTheStringsIsLeftOut) {
-  auto file = WithSymbols(
-      SharedObject().Build(),
-      {{.name = "f", .value = kText}, {.name = "g", .value = kText}});
-  uint64_t at = 0;
-  SpoilSection(file, 1, [&at](Elf64_Shdr& section) { at = section.sh_offset; });
-  at += sizeof(Elf64_Sym);
-  auto symbol = Peek<Elf64_Sym>(file, at);
-  symbol.st_name = 5;  // the strings are "\0f\0g\0"
-  Poke(file, at, symbol);
-  ASSERT_OK_AND_ASSIGN(const Program program, ParseBytes(file));
-  EXPECT_EQ(program.symbol_count(), 1u);
-  EXPECT_TRUE(program.FindSymbol("g"));
+  constexpr uint64_t kStrings = 5;  // "\0f\0g\0"
+  // The second is that of a byte that is not zero, in the section headers.
+  for (const uint64_t name :
+       {kStrings, kStrings + sizeof(Elf64_Shdr) + offsetof(Elf64_Shdr, sh_type),
+        uint64_t{0xffffffff}}) {
+    auto file = WithSymbols(
+        SharedObject().Build(),
+        {{.name = "f", .value = kText}, {.name = "g", .value = kText}});
+    uint64_t at = 0;
+    SpoilSection(file, 1,
+                 [&at](Elf64_Shdr& section) { at = section.sh_offset; });
+    at += sizeof(Elf64_Sym);
+    auto symbol = Peek<Elf64_Sym>(file, at);
+    symbol.st_name = static_cast<Elf64_Word>(name);
+    Poke(file, at, symbol);
+    ASSERT_OK_AND_ASSIGN(const Program program, ParseBytes(file));
+    EXPECT_EQ(program.symbol_count(), 1u);
+    EXPECT_TRUE(program.FindSymbol("g"));
+  }
 }
 
 TEST(SymbolTableTest, MalformedSectionsNameTheField) {

@@ -126,12 +126,12 @@ class Transfer {
     count_ = 0;
     pending_ = 0;
     if (moved < 0) {
-      result_ = total_ != 0 ? Total() : Failure(moved);
+      result_ = total_ != 0 ? Total() : TransferFailure(context_, fd_, moved);
       return false;
     }
     total_ += static_cast<uint64_t>(moved);
     if (static_cast<uint64_t>(moved) == wanted &&
-        (last || !std::is_same_v<Way, Reading> || IsRegular())) {
+        (last || !std::is_same_v<Way, Reading> || !MayWait())) {
       return true;
     }
     result_ = Total();
@@ -153,22 +153,11 @@ class Transfer {
     return sum;
   }
 
-  [[nodiscard]] bool IsRegular() const {
+  // Whether reading again could find nothing yet.
+  [[nodiscard]] bool MayWait() const {
     FileStat stat;
-    return context_.files().StatOpen(fd_, stat) == 0 && S_ISREG(stat.mode);
-  }
-
-  int64_t Failure(int64_t error) {
-    if (error == -EPIPE) RaiseSignal(context_, SIGPIPE);
-    if (error == -EAGAIN &&
-        (context_.files().Fcntl(fd_, F_GETFL, 0) & O_NONBLOCK) == 0) {
-      if (context_.files().IsStream(fd_)) {
-        context_.Pend();
-      } else {
-        context_.Deadlock();
-      }
-    }
-    return error;
+    return context_.files().IsStream(fd_) ||
+           context_.files().StatOpen(fd_, stat) != 0 || S_ISFIFO(stat.mode);
   }
 
   SyscallContext& context_;
@@ -194,6 +183,19 @@ int64_t WriteFromBuffers(SyscallContext& context, int32_t fd,
                          std::span<const GvaRange> buffers,
                          std::optional<int64_t> offset) {
   return Transfer<Writing>(context, fd, offset).Run(buffers);
+}
+
+int64_t TransferFailure(SyscallContext& context, int32_t fd, int64_t error) {
+  if (error == -EPIPE) RaiseSignal(context, SIGPIPE);
+  if (error == -EAGAIN &&
+      (context.files().Fcntl(fd, F_GETFL, 0) & O_NONBLOCK) == 0) {
+    if (context.files().IsStream(fd)) {
+      context.Pend();
+    } else {
+      context.Deadlock();
+    }
+  }
+  return error;
 }
 
 }  // namespace libvmm::sandbox::internal

@@ -21,15 +21,22 @@ namespace libvmm::sandbox::internal {
 // pipe is read once, so that what is there is handed over before more is waited
 // for.
 //
-// Where the descriptor is blocking and there is nothing to read or no room, the
-// call is pending at a stream of the embedder's and a deadlock at a pipe, whose
-// other end nobody else has. EPIPE comes with SIGPIPE.
+// TransferFailure says what becomes of a failure.
 [[nodiscard]] int64_t ReadIntoBuffers(SyscallContext& context, int32_t fd,
                                       std::span<const GvaRange> buffers,
                                       std::optional<int64_t> offset = {});
 [[nodiscard]] int64_t WriteFromBuffers(SyscallContext& context, int32_t fd,
                                        std::span<const GvaRange> buffers,
                                        std::optional<int64_t> offset = {});
+
+// How a call ends that moved nothing because of `error`, a negative errno; what
+// its handler is to return.
+//
+// Where the descriptor is blocking and there is nothing to read or no room, the
+// call is pending at a stream of the embedder's and a deadlock at a pipe, whose
+// other end nobody else has. EPIPE comes with SIGPIPE.
+[[nodiscard]] int64_t TransferFailure(SyscallContext& context, int32_t fd,
+                                      int64_t error);
 
 }  // namespace libvmm::sandbox::internal
 

@@ -120,6 +120,52 @@ int64_t Pwritev(SyscallContext& context, const SyscallArguments& args) {
   return WriteFromBuffers(context, args.Int(0), list.buffers(), args.Long(3));
 }
 
+// The most bytes of one sendfile (MAX_RW_COUNT), and in one piece.
+constexpr uint64_t kMostSent = 0x7ffff000;
+constexpr uint64_t kSentPiece = uint64_t{32} << 10;
+
+// From a file to any descriptor. What a short write did not take is not lost:
+// the file's offset moves by what was written.
+int64_t Sendfile(SyscallContext& context, const SyscallArguments& args) {
+  FileSystem& files = context.files();
+  const int32_t to = args.Int(0);
+  const int32_t from = args.Int(1);
+  const uint64_t size = std::min(args[3], kMostSent);
+  int64_t offset = 0;
+  if (args[2] != 0) {
+    const std::optional<int64_t> given = context.Read<int64_t>(args.Pointer(2));
+    if (!given) return -EFAULT;
+    offset = *given;
+    if (offset < 0) return -EINVAL;
+  } else {
+    offset = files.Seek(from, 0, SEEK_CUR);
+    if (offset == -ESPIPE) return -EINVAL;
+    if (offset < 0) return offset;
+  }
+  uint64_t sent = 0;
+  int64_t result = 0;
+  std::array<std::byte, kSentPiece> piece;
+  while (sent < size) {
+    const std::span<std::byte> room =
+        std::span(piece).first(std::min(kSentPiece, size - sent));
+    result = files.ReadAt(from, room, offset);
+    if (result <= 0) break;
+    const auto bytes = room.first(static_cast<size_t>(result));
+    result = files.Write(to, bytes);
+    if (result < 0) break;
+    sent += static_cast<uint64_t>(result);
+    offset += result;
+    if (static_cast<size_t>(result) < bytes.size()) break;
+  }
+  if (sent == 0 && result < 0) return TransferFailure(context, to, result);
+  if (args[2] != 0) {
+    if (!context.Write(args.Pointer(2), offset)) return -EFAULT;
+  } else {
+    (void)files.Seek(from, offset, SEEK_SET);
+  }
+  return static_cast<int64_t>(sent);
+}
+
 int64_t Close(SyscallContext& context, const SyscallArguments& args) {
   return context.files().Close(args.Int(0));
 }
@@ -313,6 +359,7 @@ constexpr SyscallEntry kCalls[] = {
     {SYS_dup, "dup", Dup},
     {SYS_dup2, "dup2", Dup2},
     {SYS_fcntl, "fcntl", Fcntl},
+    {SYS_sendfile, "sendfile", Sendfile},
     {SYS_flock, "flock", AnyDescriptor},
     {SYS_fsync, "fsync", Sync},
     {SYS_fdatasync, "fdatasync", Sync},

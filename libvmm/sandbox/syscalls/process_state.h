@@ -2,6 +2,8 @@
 #ifndef LIBVMM_SANDBOX_SYSCALLS_PROCESS_STATE_H_
 #define LIBVMM_SANDBOX_SYSCALLS_PROCESS_STATE_H_
 
+#include <sys/resource.h>
+
 #include <array>
 #include <cstddef>
 #include <cstdint>
@@ -52,6 +54,15 @@ struct ProcessState {
     friend bool operator==(const Limit&, const Limit&) = default;
   };
 
+  // Linux's for a first process, but with no core files.
+  static constexpr std::array<Limit, kLimitCount> DefaultLimits() {
+    std::array<Limit, kLimitCount> limits{};
+    limits[RLIMIT_STACK].soft = uint64_t{8} << 20;
+    limits[RLIMIT_CORE].soft = 0;
+    limits[RLIMIT_NOFILE] = {.soft = 1024, .hard = 1024};
+    return limits;
+  }
+
   // Who the program is told to be.
   int32_t pid = 1;
   int32_t parent_pid = 0;
@@ -59,10 +70,9 @@ struct ProcessState {
   uint32_t group = 0;
   std::array<char, kNameSize> name{};  // PR_SET_NAME; NUL-terminated
 
-  // Limits of getrlimit, by RLIMIT_ number. They are told to
-  // the program; memory is bounded by the address space, files by the file
-  // system.
-  std::array<Limit, kLimitCount> limits{};
+  // What getrlimit tells, by RLIMIT_ number. Nothing is held to it: memory is
+  // bounded by the address space, files by the file system.
+  std::array<Limit, kLimitCount> limits = DefaultLimits();
 
   // Signals: bit n - 1 of a mask stands for number n.
   std::array<SignalAction, kSignalCount> actions{};

@@ -15,6 +15,7 @@
 
 #include "absl/time/time.h"
 #include "libvmm/base/address.h"
+#include "libvmm/base/check.h"
 #include "libvmm/sandbox/address_space/user_memory.h"
 #include "libvmm/sandbox/files/file_stat.h"
 #include "libvmm/sandbox/syscalls/process_state.h"
@@ -30,7 +31,8 @@ constexpr absl::Duration kMostSkipped = absl::Hours(24 * 365 * 100);
 void FillFromKernel(std::span<std::byte> bytes) {
   while (!bytes.empty()) {
     const ssize_t size = ::getrandom(bytes.data(), bytes.size(), 0);
-    // Only a signal can come between, and only in a long call.
+    // Nothing but a signal can come between: KVM is younger than this call.
+    LIBVMM_CHECK(size > 0 || errno == EINTR);
     if (size > 0) bytes = bytes.subspan(static_cast<size_t>(size));
   }
 }

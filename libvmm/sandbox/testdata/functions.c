@@ -8,7 +8,7 @@ LIBVMM_IMPORT1(long, host_nested, long)
 LIBVMM_IMPORT0(long, host_undefined)
 
 static unsigned long counter = 41;
-static char buffer[1 << 20];
+static volatile char buffer[1 << 20];
 unsigned long table[4] = {1, 2, 3, 4};
 
 LIBVMM_EXPORT void nothing(void) {}
