@@ -703,11 +703,9 @@ TEST_P(HygieneTest, NothingSurvivesAReset) {
     for (const bool strictly : {false, true}) {
       SCOPED_TRACE(strictly ? "ResetStrictly" : "Reset");
       ASSERT_OK(sandbox.Reset());
-      // Only what never ends: a busy machine makes the rest slow.
-      CallLimits limits;
-      if (end == End::kDeadline) limits.after = absl::Milliseconds(20);
-      ASSERT_OK_AND_ASSIGN(
-          outcome, guest_->Run(Join(*kind.dirty, code), registers_, limits));
+      ASSERT_OK_AND_ASSIGN(outcome,
+                           guest_->Run(Join(*kind.dirty, code), registers_,
+                                       {.after = absl::Milliseconds(20)}));
       ASSERT_EQ(outcome.end(), end) << sandbox.DescribeFault();
       ASSERT_OK(strictly ? sandbox.ResetStrictly() : sandbox.Reset());
       EXPECT_OK(sandbox.Verify());
