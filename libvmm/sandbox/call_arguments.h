@@ -7,6 +7,8 @@
 #include <cstddef>
 #include <cstdint>
 #include <span>
+#include <string>
+#include <string_view>
 #include <type_traits>
 
 #include "absl/strings/string_view.h"
@@ -15,9 +17,18 @@
 
 namespace libvmm::sandbox {
 
+// An enumeration that has every value of its underlying type, because that is
+// written there. For others the values that a sandbox can make up are undefined.
+template <typename T>
+concept OpenEnumeration = std::is_enum_v<T> &&
+    requires(std::underlying_type_t<T> value) {
+  T{value};
+};
+
 // Values that are returned in RAX or XMM0 and passed in one register.
 template <typename T>
-concept ScalarArgument = std::is_arithmetic_v<T> || std::is_enum_v<T>;
+concept ScalarArgument = (sizeof(T) <= sizeof(uint64_t)) &&
+                         (std::is_arithmetic_v<T> || OpenEnumeration<T>);
 
 // Memory that a function fills: copied out when it has returned, not copied in;
 // its first content is what the stack held.
@@ -37,16 +48,21 @@ Out(std::span<T>) -> Out<T>;
 //   std::span<const T>             `const T*`: copied in
 //   std::span<T>                   `T*`: copied in, and out after the return
 //   Out<T>                         `T*`: copied out after the return
-//   absl::string_view, const char* `const char*`: copied in, with a NUL
+//   absl::string_view, std::string,
+//   const char*                    `const char*`: copied in, with a NUL
 //   const S&, S trivially copyable `const S*`: copied in
-//   S*, S trivially copyable       `S*`: copied in, and out after the return
+//   S*, S trivially copyable       `S*`: copied in, and out after the return;
+//                                  a null pointer is null there too
 //
 // Sizes of spans are not passed: give them as arguments of their own. Up to six
-// integers and pointers, eight floating-point values and eight copied blocks.
+// integers, pointers and copied blocks together, and eight floating-point
+// values. A structure goes to the sandbox byte by byte: with the host's
+// addresses, if it has pointers, and its padding.
 //
 // Thread-safety: thread-compatible.
 // Ownership: refers to what spans and pointers point to.
-// Errors: too many arguments do not compile.
+// Errors: too many arguments do not compile; nor does a pointer to a pointer, or
+//     a char*, which could be one byte or a text: use a span or const char*.
 // Cost: no allocation.
 class CallArguments {
  public:
@@ -113,15 +129,19 @@ class CallArguments {
   void Append(absl::string_view text) {
     AppendBlock(text.data(), text.size(), true, false, 1);
   }
-  void Append(const char* text) { Append(absl::string_view(text)); }
-  template <typename T>
-  void Append(std::span<T> bytes) {
+  void Append(std::string_view text) {
+    Append(absl::string_view(text.data(), text.size()));
+  }
+  void Append(const std::string& text) { Append(absl::string_view(text)); }
+  void Append(const char* text) {
+    if (text == nullptr) return AppendInteger(0);
+    Append(absl::string_view(text));
+  }
+  void Append(char* text) = delete;
+  template <typename T, size_t kExtent>
+  void Append(std::span<T, kExtent> bytes) {
     static_assert(std::is_trivially_copyable_v<T>);
     AppendBlock(bytes.data(), bytes.size_bytes(), true, !std::is_const_v<T>);
-  }
-  template <typename T, size_t kSize>
-  void Append(std::span<T, kSize> bytes) {
-    Append(std::span<T>(bytes));
   }
   template <typename T>
   void Append(Out<T> out) {
@@ -131,6 +151,9 @@ class CallArguments {
   template <typename S>
   void Append(S* structure) {
     static_assert(std::is_trivially_copyable_v<S>);
+    static_assert(!std::is_pointer_v<S>,
+                  "the sandbox would get an address of the host");
+    if (structure == nullptr) return AppendInteger(0);
     AppendBlock(structure, sizeof(S), true, !std::is_const_v<S>);
   }
   template <typename T>

@@ -84,9 +84,9 @@ absl::StatusOr<SyscallEntry> Probe(const Kvm& kvm, const Cpuid& cpuid,
   constexpr int kAttempts = 1000;
   for (int i = 0; i < kAttempts; ++i) {
     LIBVMM_ASSIGN_OR_RETURN(const Exit exit, vcpu.Run());
-    if (exit.reason() == ExitReason::kInterrupted ||
-        exit.reason() == ExitReason::kRetry) {
-      continue;
+    if (exit.reason() == ExitReason::kInterrupted) continue;
+    if (exit.reason() == ExitReason::kRetry) {
+      return absl::UnavailableError("ioctl(KVM_RUN): EAGAIN, in the probe");
     }
     if (exit.reason() == ExitReason::kPio) {
       switch (exit.pio().port) {

@@ -57,6 +57,11 @@ constexpr size_t kWorkRanges = RuntimeLayout::kPageSize / sizeof(WorkRange);
 constexpr uint8_t kGeneralProtection = 13;
 constexpr uint8_t kPageFault = 14;
 
+// KVM says so of a vCPU that waits for INIT, which this one never does.
+absl::Status Parked() {
+  return absl::UnavailableError("ioctl(KVM_RUN): EAGAIN: the vCPU is parked");
+}
+
 // An OUT with an immediate port has two bytes. Whether RIP is at it or behind
 // it at the exit depends on the KVM.
 constexpr uint64_t kOutSize = 2;
@@ -156,8 +161,9 @@ absl::StatusOr<CpuEvent> GuestCpu::Run(VcpuThread* thread,
       case ExitReason::kPio:
         return Decode(exit);
       case ExitReason::kInterrupted:
-      case ExitReason::kRetry:
         continue;
+      case ExitReason::kRetry:
+        return Parked();
       case ExitReason::kDeadline:
         ring_ = Ring::kUnknown;
         may_have_stepped_ = true;
@@ -323,8 +329,9 @@ absl::Status GuestCpu::RunRefresh(uint64_t ranges) {
         kicked_ = true;
         continue;
       case ExitReason::kInterrupted:
-      case ExitReason::kRetry:
         continue;
+      case ExitReason::kRetry:
+        return Parked();
       default:
         break;
     }

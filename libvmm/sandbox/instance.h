@@ -122,6 +122,8 @@ class Instance final : public HostCallTarget {
   absl::Status MakeFiles(StandardStreams streams, const FileSystemState* state);
   absl::Status CheckReady(bool initialized) const;
 
+  absl::StatusOr<RawOutcome> RunNested(Gva function, const CallArguments& call,
+                                       bool returns_double);
   absl::StatusOr<RawOutcome> CallReady(Gva function, const CallArguments& call,
                                        bool returns_double,
                                        const CallLimits& limits);
@@ -169,13 +171,16 @@ class Instance final : public HostCallTarget {
   SandboxState state_ = SandboxState::kReady;
   Waiting waiting_ = Waiting::kNothing;
   bool initialized_ = false;
+  size_t initializers_begun_ = 0;
   bool running_program_ = false;
   int depth_ = 0;
   std::optional<End> inner_end_;  // of a nested call that did not return
   absl::Status failure_;          // HostCall::Fail
+  absl::Status host_failure_;     // of a nested call
   int exit_code_ = 0;
   Fault fault_{};
-  // The page fault that was resolved last, to see one that does not go away.
+  // The page fault that was resolved last, and how often it came again without
+  // a system call between: to see one that does not go away.
   Gva last_fault_{};
   int same_faults_ = 0;
 };

@@ -103,10 +103,14 @@ absl::StatusOr<RawOutcome> Instance::RunProgram(
 
 absl::StatusOr<RawOutcome> Instance::RunInitializers(const CallLimits& limits) {
   LIBVMM_RETURN_IF_ERROR(CheckReady(/*initialized=*/true));
-  for (const Gva initializer : setup_->program.initializers()) {
-    LIBVMM_ASSIGN_OR_RETURN(const RawOutcome outcome,
-                            Call(initializer + setup_->loaded.bias,
-                                 CallArguments(), false, limits));
+  const std::span<const Gva> initializers = setup_->program.initializers();
+  while (initializers_begun_ < initializers.size()) {
+    LIBVMM_ASSIGN_OR_RETURN(
+        const RawOutcome outcome,
+        CallReady(initializers[initializers_begun_] + setup_->loaded.bias,
+                  CallArguments(), false, limits));
+    // Resume goes on with this one.
+    ++initializers_begun_;
     if (outcome.end != End::kReturned) return outcome;
   }
   initialized_ = true;
@@ -143,35 +147,40 @@ absl::StatusOr<RawOutcome> Instance::CallNested(Gva function,
     return absl::ResourceExhaustedError(absl::StrCat(
         "calls are nested more than ", HostCall::kMaxDepth, " deep"));
   }
-  if (inner_end_) {
+  if (inner_end_ || !host_failure_.ok()) {
     return absl::FailedPreconditionError(
         "a call of this host function has not returned");
   }
+  absl::StatusOr<RawOutcome> outcome =
+      RunNested(function, call, returns_double);
+  if (!outcome.ok()) {
+    host_failure_ = outcome.status();
+  } else if (outcome->end != End::kReturned) {
+    inner_end_ = outcome->end;
+  }
+  return outcome;
+}
+
+absl::StatusOr<RawOutcome> Instance::RunNested(Gva function,
+                                               const CallArguments& call,
+                                               bool returns_double) {
   const GuestCpu::SavedSyscall saved = cpu_->SaveSyscall();
   const Gva top(cpu_->registers().rsp - kRedZone);
   Placed placed;
   LIBVMM_ASSIGN_OR_RETURN(
-      std::optional<End> end,
+      const std::optional<End> end,
       BeginCall(function, call, returns_double, top, placed));
-  RawOutcome outcome;
-  if (!end) {
-    ++depth_;
-    absl::StatusOr<End> ran = Loop();
-    --depth_;
-    LIBVMM_RETURN_IF_ERROR(ran.status());
-    end = *ran;
-    if (*end == End::kReturned) {
-      outcome = {.end = *end, .rax = cpu_->registers().rax};
-      outcome = FinishCall(call, placed);
-      if (outcome.end == End::kReturned) {
-        LIBVMM_RETURN_IF_ERROR(cpu_->RestoreSyscall(saved));
-        return outcome;
-      }
-      end = outcome.end;
-    }
+  if (end) return RawOutcome{.end = *end};
+  ++depth_;
+  const absl::StatusOr<End> ran = Loop();
+  --depth_;
+  LIBVMM_RETURN_IF_ERROR(ran.status());
+  if (*ran != End::kReturned) return RawOutcome{.end = *ran};
+  const RawOutcome outcome = FinishCall(call, placed);
+  if (outcome.end == End::kReturned) {
+    LIBVMM_RETURN_IF_ERROR(cpu_->RestoreSyscall(saved));
   }
-  inner_end_ = *end;
-  return RawOutcome{.end = *end};
+  return outcome;
 }
 
 absl::StatusOr<std::optional<End>> Instance::BeginCall(
@@ -181,11 +190,13 @@ absl::StatusOr<std::optional<End>> Instance::BeginCall(
   GuestCpu::CallRegisters registers{.function = function,
                                     .integers = call.integers()};
   uint64_t at = top.value();
+  // A nested call's stack is where the program has it.
+  const uint64_t bottom = top.value() - setup_->options.call_stack_size;
   size_t index = 0;
   for (const CallArguments::Block& block : call.blocks()) {
     const uint64_t size = block.size + block.zeros;
-    if (depth_ == 0 &&
-        size > at - (top.value() - setup_->options.call_stack_size)) {
+    // With the return address below.
+    if (depth_ == 0 && size > at - bottom - kStackAlignment) {
       return absl::InvalidArgumentError(
           absl::StrCat("an argument of ", size,
                        " bytes does not fit into call_stack_size, which is ",
@@ -239,11 +250,14 @@ RawOutcome Instance::FinishCall(const CallArguments& call,
 }
 
 absl::Status Instance::Complete(uint64_t result) {
-  if (waiting_ != Waiting::kHostFunction) {
-    return absl::FailedPreconditionError("no host function has been deferred");
+  if (state_ != SandboxState::kSuspended ||
+      waiting_ != Waiting::kHostFunction) {
+    return absl::FailedPreconditionError(absl::StrCat(
+        "no host function is deferred; the sandbox is ", StateName(state_)));
   }
+  LIBVMM_RETURN_IF_ERROR(cpu_->EndSyscall(result));
   waiting_ = Waiting::kNothing;
-  return cpu_->EndSyscall(result);
+  return absl::OkStatus();
 }
 
 absl::StatusOr<RawOutcome> Instance::Resume(const CallLimits& limits) {
@@ -255,7 +269,6 @@ absl::StatusOr<RawOutcome> Instance::Resume(const CallLimits& limits) {
     return absl::FailedPreconditionError(
         "a deferred host function waits for Complete");
   }
-  state_ = SandboxState::kReady;
   return RunLimited(limits);
 }
 
@@ -265,21 +278,18 @@ absl::StatusOr<RawOutcome> Instance::RunLimited(const CallLimits& limits) {
   const CallLimits& bound = limits.any() ? limits : setup_->options.limits;
   std::optional<Deadline> deadline;
   if (bound.any()) {
+    // As long as nothing has run, the sandbox stays what it was.
     if (thread_ == nullptr) {
-      state_ = SandboxState::kSuspended;
       return absl::FailedPreconditionError(
-          "limits need a VcpuThread: call UseThread, then Resume");
+          "limits need a VcpuThread: call UseThread first");
     }
-    absl::StatusOr<Deadline> started =
-        thread_->StartDeadline({.after = bound.after,
-                                .cpu_time = bound.cpu_time,
-                                .exits = bound.exits});
-    if (!started.ok()) {
-      state_ = SandboxState::kSuspended;
-      return started.status();
-    }
-    deadline = std::move(*started);
+    LIBVMM_ASSIGN_OR_RETURN(deadline,
+                            thread_->StartDeadline({.after = bound.after,
+                                                    .cpu_time = bound.cpu_time,
+                                                    .exits = bound.exits}));
   }
+  state_ = SandboxState::kReady;
+  same_faults_ = 0;
   std::optional<End> end;
   if (std::exchange(waiting_, Waiting::kNothing) == Waiting::kSyscall) {
     ++depth_;
@@ -414,6 +424,8 @@ absl::StatusOr<std::optional<End>> Instance::ServeTrap() {
 absl::StatusOr<std::optional<End>> Instance::ServeSyscall() {
   const kvm_regs& registers = cpu_->registers();
   const uint64_t number = registers.rax;
+  // Pages may go, and be missed again.
+  same_faults_ = 0;
   if (number >= kHostCallBase && number <= kHostCallUnresolved) {
     return ServeHostFunction(number - kHostCallBase);
   }
@@ -470,6 +482,8 @@ absl::StatusOr<std::optional<End>> Instance::ServeHostFunction(uint64_t index) {
                                               registers.r8,  registers.r9};
   HostCall call(*this, user_data_);
   const uint64_t result = functions.at(index).thunk(call, arguments);
+  // The vCPU is not where the host function was called.
+  if (!host_failure_.ok()) return host_failure_;
   if (!call.failure_.ok()) {
     failure_ = std::move(call.failure_);
     return End::kFaulted;

@@ -40,7 +40,10 @@ absl::StatusOr<std::shared_ptr<const ImageContents>> Instance::Freeze() {
   }
   const uint64_t size = setup_->options.memory_size;
   Vcpu& vcpu = cell_->vcpu();
+  // An entry that fails may have lost registers.
+  state_ = SandboxState::kFailed;
   LIBVMM_RETURN_IF_ERROR(cpu_->Settle());
+  state_ = SandboxState::kReady;
   LIBVMM_ASSIGN_OR_RETURN(XsaveState xsave, XsaveState::Create(cell_->vm()));
   LIBVMM_RETURN_IF_ERROR(xsave.ReadFrom(vcpu));
   LIBVMM_ASSIGN_OR_RETURN(const std::vector<uint32_t> msrs,
@@ -182,6 +185,7 @@ absl::Status Instance::Verify() {
   if (!(process_ == image_->process)) {
     return absl::DataLossError("the process state differs from the image");
   }
+  LIBVMM_RETURN_IF_ERROR(cell_->vcpu().FlushRegisters());
   LIBVMM_ASSIGN_OR_RETURN(const std::vector<VcpuDifference> differences,
                           image_->vcpu.Compare(cell_->vcpu()));
   if (!differences.empty()) {

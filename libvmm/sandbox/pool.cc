@@ -29,7 +29,8 @@ absl::StatusOr<Sandbox> Pool::Clone() const {
 
 absl::Status Pool::Reset(Sandbox& sandbox) const {
   if (options_.strict) LIBVMM_RETURN_IF_ERROR(sandbox.ResetStrictly());
-  return options_.release_memory ? sandbox.ResetAndRelease() : sandbox.Reset();
+  if (options_.release_memory) return sandbox.ResetAndRelease();
+  return options_.strict ? absl::OkStatus() : sandbox.Reset();
 }
 
 absl::StatusOr<Sandbox> Pool::Take() {

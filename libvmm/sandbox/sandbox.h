@@ -108,7 +108,8 @@ class Sandbox {
       const CallLimits& limits = {});
 
   // Runs what code without a C library wants to be run before its functions
-  // (Program::initializers). Needed once, and only if there are any.
+  // (Program::initializers). Needed once, and only if there are any. Where one
+  // meets its limits: Resume, and then this again, which goes on behind it.
   absl::StatusOr<Outcome<void>> Initialize(const CallLimits& limits = {});
 
   // Looks a function up by the name in the program's symbol table. kNotFound.
@@ -120,8 +121,10 @@ class Sandbox {
   }
 
   // Calls a function with arguments as CallArguments says, converted as C would
-  // to the parameters. kInvalidArgument when copied arguments are larger than
-  // the call stack.
+  // to the parameters.
+  //   kInvalidArgument     copied arguments are larger than the call stack
+  //   kFailedPrecondition  limits without a VcpuThread, or on one that is under
+  //                        a Deadline; nothing has run
   template <typename R, typename... P, typename... A>
   absl::StatusOr<Outcome<R>> Call(const Function<R(P...)>& function,
                                   const A&... arguments) {
@@ -161,6 +164,7 @@ class Sandbox {
     return MakeOutcome<R>(*outcome);
   }
   // The result of a host function that was deferred; Resume goes on with it.
+  // kFailedPrecondition when none waits for one.
   absl::Status Complete(uint64_t result);
 
   // ---- After a call ------------------------------------------------------------

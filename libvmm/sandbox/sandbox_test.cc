@@ -407,8 +407,11 @@ TEST_F(SandboxTest, LimitsNeedAThread) {
   EXPECT_THAT(sandbox.CallLimited({.exits = 10}, add, 40, 2).status(),
               StatusIs(absl::StatusCode::kFailedPrecondition));
   sandbox.UseThread(&*thread_);
+  // Nothing has begun.
+  EXPECT_THAT(sandbox.Resume<int>().status(),
+              StatusIs(absl::StatusCode::kFailedPrecondition));
   ASSERT_OK_AND_ASSIGN(const Outcome<int> sum,
-                       sandbox.Resume<int>({.exits = 10}));
+                       sandbox.CallLimited({.exits = 10}, add, 40, 2));
   EXPECT_EQ(sum.value(), 42);
 }
 

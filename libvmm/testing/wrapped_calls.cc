@@ -21,6 +21,7 @@
 #include <optional>
 #include <utility>
 
+#include "libvmm/kvm/abi.h"
 #include "libvmm/testing/call_errnos.h"
 
 namespace libvmm::testing::internal {
@@ -82,14 +83,42 @@ using libvmm::testing::internal::WrappedCall;
 
 extern "C" {
 
+void* __real_mmap(void*, size_t, int, int, int, off_t);
+int __real_munmap(void*, size_t);
 int __real_ioctl(int fd, unsigned long request, ...);
+}  // extern "C"
+
+namespace {
+
+// A signal that ends KVM_RUN does so when KVM has taken over registers from the
+// run page and put them back there, so this much of the call is made.
+void EnterInterrupted(int fd) {
+  void* const page = __real_mmap(nullptr, sizeof(kvm_run),
+                                 PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+  if (page != MAP_FAILED) {
+    auto* const immediate_exit = &static_cast<kvm_run*>(page)->immediate_exit;
+    const uint8_t before = std::exchange(*immediate_exit, 1);
+    (void)__real_ioctl(fd, KVM_RUN, 0);
+    *immediate_exit = before;
+    __real_munmap(page, sizeof(kvm_run));
+  }
+  errno = EINTR;
+}
+
+}  // namespace
+
+extern "C" {
+
 int __wrap_ioctl(int fd, unsigned long request, ...) {
   std::va_list list;
   va_start(list, request);
   void* const argument = va_arg(list, void*);
   va_end(list);
   const WrappedCall call = IoctlCall(request);
-  if (Refused(call)) return -1;
+  if (Refused(call)) {
+    if (request == KVM_RUN && errno == EINTR) EnterInterrupted(fd);
+    return -1;
+  }
   if (const std::optional<int> result =
           Answered(call, reinterpret_cast<uintptr_t>(argument))) {
     return *result;
