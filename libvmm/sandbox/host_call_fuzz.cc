@@ -231,7 +231,9 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
     }
   }
   std::vector<std::byte> memory(size - kHeader);
-  std::memcpy(memory.data(), data + kHeader, memory.size());
+  if (!memory.empty()) {
+    std::memcpy(memory.data(), data + kHeader, memory.size());
+  }
   Target target(std::move(memory));
   target.nested_end = static_cast<End>(data[0] >> 4 & 3);
   target.nested_result = registers[5];
