@@ -63,6 +63,13 @@ std::byte* Map(int fd, size_t size, int protection, int flags) {
   return static_cast<std::byte*>(at);
 }
 
+uint64_t ReturnAddress(const sandbox::Engine& engine) {
+  return (engine.syscall_entry() == SyscallEntry::kRing0
+              ? RuntimeCode::return_by_syscall()
+              : RuntimeCode::return_by_port())
+      .value();
+}
+
 }  // namespace
 
 RawSandboxImage::RawSandboxImage(const sandbox::Engine& engine,
@@ -90,7 +97,11 @@ RawSandboxImage::RawSandboxImage(const sandbox::Engine& engine,
       bytes_[at.value() + i] |= std::byte{1};
     }
   }
-  Append(kStackEnd - kStackSize, kStackSize, {.writable = true, .user = true});
+  const Gpa stack = Append(kStackEnd - kStackSize, kStackSize,
+                           {.writable = true, .user = true});
+  const uint64_t back = ReturnAddress(engine);
+  std::memcpy(bytes_ + stack.value() + kStackSize - sizeof back, &back,
+              sizeof back);
   const std::unique_ptr<GuestMemory> memory = GuestMemory::Create();
   LIBVMM_CHECK(
       memory->Add(Gpa(0), Must(MemoryRegion::External({bytes_, kMemorySize})))

@@ -64,7 +64,7 @@ void BenchRoundRobin(TwinBench& bench, SandboxSides& sides) {
   const auto nothing = sides.Find<void()>("nothing");
   std::vector<Sandbox> ours;
   std::vector<std::unique_ptr<RawSandbox>> raw;
-  for (const size_t count : {1, 16, 256, 1024}) {
+  for (const size_t count : {1, 16, 256, 1024, 4096}) {
     const std::string name = absl::StrCat("sandbox/round_robin/", count);
     if (!bench.Wants(name)) continue;
     while (ours.size() < count) {
@@ -90,6 +90,11 @@ void BenchRoundRobin(TwinBench& bench, SandboxSides& sides) {
 
 int main(int argc, char** argv) {
   using namespace libvmm::bench;
+  // Two descriptors for each sandbox of either side.
+  rlimit limit = {};
+  LIBVMM_CHECK(::getrlimit(RLIMIT_NOFILE, &limit) == 0);
+  limit.rlim_cur = limit.rlim_max;
+  LIBVMM_CHECK(::setrlimit(RLIMIT_NOFILE, &limit) == 0);
   TwinBench bench(argc, argv);
   SandboxSides sides;
   BenchClone(bench, sides);

@@ -93,7 +93,7 @@ bool HostEnd::Wait(int fd, absl::Duration longest) const {
          fds[1].revents != 0 && fds[0].revents == 0;
 }
 
-StandardStreams HostEnd::Streams() {
+StandardStreams HostEnd::Streams(bool terminal) {
   return {
       .input = [this](std::span<std::byte> to) -> int64_t {
         // "Not now" suspends the program, and the main loop looks why.
@@ -110,7 +110,7 @@ StandardStreams HostEnd::Streams() {
           [](std::span<const std::byte> from) {
             return WriteTo(STDERR_FILENO, from);
           },
-      .terminal = ::isatty(STDIN_FILENO) == 1 && ::isatty(STDOUT_FILENO) == 1,
+      .terminal = terminal,
   };
 }
 

@@ -30,7 +30,7 @@ class HostEnd {
   [[nodiscard]] static std::optional<int> signal();
 
   // Refer to this object.
-  libvmm::sandbox::StandardStreams Streams();
+  libvmm::sandbox::StandardStreams Streams(bool terminal);
   libvmm::sandbox::SleepResult Sleep(absl::Duration duration);
 
   [[nodiscard]] bool expired() const;

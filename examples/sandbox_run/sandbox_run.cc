@@ -8,11 +8,14 @@
 
 #include <cstdio>
 #include <cstdlib>
+#include <memory>
+#include <optional>
 #include <string>
 #include <utility>
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
+#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
 #include "absl/strings/str_split.h"
@@ -20,6 +23,7 @@
 #include "examples/sandbox_run/exit_code.h"
 #include "examples/sandbox_run/host_end.h"
 #include "examples/sandbox_run/options.h"
+#include "examples/sandbox_run/terminal.h"
 #include "libvmm/base/status_macros.h"
 #include "libvmm/kvm/abi.h"
 #include "libvmm/kvm/vcpu_thread.h"
@@ -107,7 +111,7 @@ void PrintStats(const Times& times, Sandbox& sandbox) {
       usage.ru_maxrss, files.bytes, files.files));
 }
 
-// The exit code that `end` comes to, when it is an end.
+// The exit code, or nothing if the program is to go on.
 std::optional<int> CodeOf(const Outcome<int>& outcome, const HostEnd& host,
                           const Sandbox& sandbox) {
   switch (outcome.end()) {
@@ -115,25 +119,32 @@ std::optional<int> CodeOf(const Outcome<int>& outcome, const HostEnd& host,
     case End::kExited:
       return outcome.value() & 0xff;
     case End::kDeadline:
-      Say("stopped: --timeout was reached");
       return kExitTimeout;
     case End::kPending:
       // It slept or read, and was woken.
       if (const auto number = HostEnd::signal()) return kExitSignal + *number;
-      if (!host.expired()) return std::nullopt;
-      Say("stopped: --timeout was reached");
-      return kExitTimeout;
+      if (host.expired()) return kExitTimeout;
+      return std::nullopt;
     case End::kKilled:
       return kExitSignal + HostEnd::signal().value_or(SIGKILL);
     case End::kFaulted:
-      Say(sandbox.DescribeFault());
-      PrintRegisters(sandbox.registers());
       return kExitSignal + FaultSignal(sandbox.fault());
     case End::kOutOfMemory:
-      Say("out of memory; see --memory");
       return kExitSignal + SIGKILL;
   }
   return kExitHost;
+}
+
+// What the code alone does not say.
+void Explain(End end, int code, const Sandbox& sandbox) {
+  if (end == End::kFaulted) {
+    Say(sandbox.DescribeFault());
+    PrintRegisters(sandbox.registers());
+  } else if (end == End::kOutOfMemory) {
+    Say("out of memory; see --memory");
+  } else if (end != End::kReturned && code == kExitTimeout) {
+    Say("stopped: --timeout was reached");
+  }
 }
 
 absl::StatusOr<int> Run(const Options& options, const Program& program) {
@@ -145,17 +156,20 @@ absl::StatusOr<int> Run(const Options& options, const Program& program) {
                           MakeFiles(options));
   LIBVMM_RETURN_IF_ERROR(VcpuThread::InstallKickHandler(kKickSignal));
   LIBVMM_ASSIGN_OR_RETURN(VcpuThread thread, VcpuThread::Attach(kKickSignal));
+  LIBVMM_ASSIGN_OR_RETURN(SyscallTable syscalls,
+                          Terminal::AddTo(SyscallTable::LinuxProgram()));
+  Terminal terminal;
   LIBVMM_ASSIGN_OR_RETURN(
       Sandbox sandbox,
-      Sandbox::Create(
-          engine, program,
-          {.memory_size = options.memory_size,
-           .syscalls = SyscallTable::LinuxProgram(),
-           .files = std::move(files),
-           .file_limits = {.bytes = options.memory_size}},
-          {.streams = host.Streams(), .sleep = [&host](absl::Duration time) {
-             return host.Sleep(time);
-           }}));
+      Sandbox::Create(engine, program,
+                      {.memory_size = options.memory_size,
+                       .syscalls = std::move(syscalls),
+                       .files = std::move(files),
+                       .file_limits = {.bytes = options.memory_size}},
+                      {.streams = host.Streams(terminal.present()),
+                       .sleep = [&host](absl::Duration time) {
+                         return host.Sleep(time);
+                       }}));
   sandbox.UseThread(&thread);
   LIBVMM_ASSIGN_OR_RETURN(Killer killer, sandbox.killer());
   LIBVMM_RETURN_IF_ERROR(host.CatchSignals(std::move(killer)));
@@ -166,8 +180,10 @@ absl::StatusOr<int> Run(const Options& options, const Program& program) {
   while (outcome.ok() && !(code = CodeOf(*outcome, host, sandbox))) {
     outcome = sandbox.Resume<int>({.after = host.left()});
   }
+  terminal.Restore();
   LIBVMM_RETURN_IF_ERROR(outcome.status());
   times.ended = absl::Now();
+  Explain(outcome->end(), *code, sandbox);
   if (options.stats) PrintStats(times, sandbox);
   return *code;
 }

@@ -4,10 +4,13 @@
 and signals."""
 
 import os
+import pty
+import select
 import signal
 import subprocess
 import sys
 import tempfile
+import termios
 import time
 import unittest
 
@@ -104,6 +107,66 @@ class StreamsTest(SandboxTestCase):
         done = run("--", "busybox", "echo", "hi",
                    env={"PATH": f"/no/such:{os.path.dirname(BUSYBOX)}"})
         self.assertEqual((done.returncode, done.stdout), (0, b"hi\n"), done.stderr)
+
+
+class TerminalTest(SandboxTestCase):
+
+    def setUp(self):
+        super().setUp()
+        self.master, self.slave = pty.openpty()
+        self.addCleanup(os.close, self.master)
+        self.addCleanup(os.close, self.slave)
+        self.before = termios.tcgetattr(self.slave)
+        self.screen = b""
+
+    def on_terminal(self, *arguments):
+        # The slave becomes its controlling terminal, since it opens it first.
+        process = subprocess.Popen(
+            [sys.executable, "-c", "import os, sys; os.close(os.open(sys.argv[1], os.O_RDWR));"
+             " os.execv(sys.argv[2], sys.argv[2:])", os.ttyname(self.slave), RUN, *arguments],
+            stdin=self.slave, stdout=self.slave, stderr=self.slave, start_new_session=True)
+        self.addCleanup(lambda: (process.kill(), process.wait()))
+        return process
+
+    def read_until(self, text):
+        end = time.monotonic() + LIMIT
+        while text not in self.screen:
+            ready, _, _ = select.select([self.master], [], [], max(end - time.monotonic(), 0))
+            self.assertTrue(ready, f"no {text!r} in {self.screen!r}")
+            self.screen += os.read(self.master, 4096)
+        _, _, self.screen = self.screen.partition(text)
+
+    def type(self, keys):
+        os.write(self.master, keys)
+
+    def test_a_shell_edits_lines(self):
+        process = self.on_terminal("--", BUSYBOX, "sh")
+        self.read_until(b"/ # ")
+        self.type(b"echo abX\b$((40 + 2))\r")
+        self.read_until(b"ab42\r\n/ # ")
+        self.assertNotEqual(termios.tcgetattr(self.slave), self.before)
+        self.type(b"exit 6\r")
+        self.assertEqual(process.wait(LIMIT), 6)
+        self.assertEqual(termios.tcgetattr(self.slave), self.before)
+
+    def test_ctrl_c_ends_it_at_any_time(self):
+        for keys, before in ((b"", b"/ # "), (b"while :; do :; done\r", b"done\r\n"),
+                             (b"echo a; read a\r", b"\na\r\n")):
+            with self.subTest(keys):
+                process = self.on_terminal("--", BUSYBOX, "sh")
+                self.screen = b""
+                self.read_until(b"/ # ") if keys else None
+                self.type(keys)
+                self.read_until(before)
+                self.type(b"\x03")
+                self.assertEqual(process.wait(LIMIT), 130)
+                self.assertEqual(termios.tcgetattr(self.slave), self.before)
+
+    def test_the_window_has_its_size(self):
+        termios.tcsetwinsize(self.slave, (33, 77))
+        process = self.on_terminal("--", BUSYBOX, "stty", "size")
+        self.read_until(b"33 77\r\n")
+        self.assertEqual(process.wait(LIMIT), 0)
 
 
 class FilesTest(SandboxTestCase):

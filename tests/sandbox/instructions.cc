@@ -141,7 +141,7 @@ constexpr Instruction kInstructions[] = {
     {"loadiwkey", "f30f38dcc0", kRefused},
     {"hreset", "f30f3af0c000", kRefused},
     {"enqcmds", "f30f38f807", kRefused},
-    {"setssbsy", "f30f01e8", kRefused},
+    {"setssbsy", "f30f01e8", kAny},
     {"clrssbsy", "f30fae37", kRefused},
     {"wrussq", "66480f38f507", kRefused},
     {"wrssq", "480f38f607", kRefused},

@@ -532,6 +532,37 @@ TEST(AddressSpaceTest, AStackGrowsToItsLimit) {
   EXPECT_FALSE(guest.space->FindArea(end - 6 * k4K).has_value());
 }
 
+TEST(AddressSpaceTest, TranslateNextForgetsTablesThatChange) {
+  constexpr Gva kOther = kAt + (uint64_t{1} << 30);
+  Guest guest = MakeGuest(Plain());
+  AddressSpace& space = *guest.space;
+  const auto populate = [&](Gva gva) {
+    ASSERT_EQ(MapAt(guest, gva, 2 * k4K, kReadWrite), Value(gva));
+    ASSERT_EQ(space.Populate(gva, AccessKind::kRead), PopulateResult::kDone);
+  };
+  populate(kAt);
+  ASSERT_TRUE(space.TranslateNext(kAt + 5).has_value());
+  EXPECT_EQ(space.TranslateNext(kAt + 5)->gpa, space.Translate(kAt + 5)->gpa);
+  EXPECT_FALSE(space.TranslateNext(kAt + k4K).has_value());
+  ASSERT_EQ(space.Populate(kAt + k4K, AccessKind::kRead),
+            PopulateResult::kDone);
+  EXPECT_EQ(space.TranslateNext(kAt + k4K)->gpa,
+            space.Translate(kAt + k4K)->gpa);
+  EXPECT_FALSE(space.TranslateNext(kAt + k2M).has_value());
+  // The table's frame comes to be one of another place's tables.
+  const Gpa table = guest.EntryOf(kAt, 1).AlignDown(k4K);
+  ASSERT_EQ(space.Unmap({kAt, 2 * k4K}), 0);
+  EXPECT_FALSE(space.TranslateNext(kAt).has_value());
+  guest.TakeAllStale();
+  ASSERT_EQ(MapAt(guest, kAt, k4K, kReadWrite), Value(kAt));
+  populate(kOther);
+  ASSERT_TRUE(space.IsTable(table));
+  EXPECT_FALSE(space.TranslateNext(kAt).has_value());
+  ASSERT_TRUE(space.TranslateNext(kOther).has_value());
+  ASSERT_TRUE(space.RestoreTable(space.root(), std::vector<std::byte>(k4K)));
+  EXPECT_FALSE(space.TranslateNext(kOther).has_value());
+}
+
 TEST(AddressSpaceTest, AFreedSnapshotFrameIsATableOnlyThere) {
   Guest guest = MakeGuest(Plain());
   ASSERT_EQ(MapAt(guest, kAt, k4K, kReadWrite), Value(kAt));
