@@ -55,7 +55,6 @@ void InstallRawHandler(RawSandbox& raw) {
 }
 
 void RunRawUntilStopped(RawSandbox& raw, Gva spin) {
-  raw.run()->immediate_exit = 0;
   LIBVMM_CHECK(!raw.TryCall(spin, {}));
 }
 
@@ -82,6 +81,7 @@ void BenchDeadline(TwinBench& bench, SandboxSides& sides, Sandbox& ours,
         const auto end = Clock::now() + kSlice;
         itimerspec time{};
         time.it_value.tv_nsec = std::chrono::nanoseconds(kSlice).count();
+        raw.run()->immediate_exit = 0;  // before the signal can come
         LIBVMM_CHECK(::timer_settime(timer, 0, &time, nullptr) == 0);
         RunRawUntilStopped(raw, spin.address());
         const double late = NsSince(end);
@@ -161,6 +161,7 @@ void BenchKill(TwinBench& bench, SandboxSides& sides, Sandbox& ours,
         return time;
       },
       [&] {
+        raw.run()->immediate_exit = 0;
         raw_stopper.Ask();
         RunRawUntilStopped(raw, spin.address());
         const double time = NsSince(raw_stopper.called_at());
