@@ -115,9 +115,9 @@ void CheckBlocks(Input& input) {
   const Pair constant = input.Take<Pair>();
   const absl::string_view view(reinterpret_cast<const char*>(text.data()),
                                text.size());
-  const CallArguments call(std::span<const uint8_t>(bytes), view,
-                           std::span<uint8_t>(filled),
-                           Out(std::span<uint8_t>(filled)), &pair, constant);
+  const CallArguments call(
+      std::span<const uint8_t>(bytes), view, std::span<uint8_t>(filled),
+      Out<uint8_t>{std::span<uint8_t>(filled)}, &pair, constant);
   const Expected expected[] = {
       {bytes.data(), bytes.size(), 0, true, false, 0},
       {text.data(), text.size(), 1, true, false, 1},

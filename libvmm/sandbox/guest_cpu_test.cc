@@ -319,6 +319,39 @@ TEST_F(GuestCpuTest, ForgedReturnAddress) {
   }
 }
 
+LIBVMM_GUEST_CODE(kForgeFlags, 64, R"(
+  mov %rdx, %r11
+  lea 1f(%rip), %rcx
+  mov $39, %eax
+  jmp *%rsi
+1:
+  pushf
+  pop %rax
+  push $2
+  popf
+  ret
+)");
+
+// Where SYSCALL stays in ring 3, so does the making of R11: no flag that is not
+// ring 3's own gets in with it.
+TEST_F(GuestCpuTest, ForgedFlags) {
+  if (engine_->syscall_entry() != SyscallEntry::kRing3) {
+    GTEST_SKIP() << "SYSCALL enters ring 0, which sets R11 itself";
+  }
+  constexpr uint64_t kTrapFlag = 0x100;
+  constexpr uint64_t kNotRing3s = 0x1b'7000;  // VIP VIF VM RF NT IOPL
+  constexpr uint64_t kInterrupt = 0x200;
+  for (const uint64_t flags : {~kTrapFlag, uint64_t{0}}) {
+    ASSERT_EQ(
+        Call(kForgeFlags, {0, RuntimeCode::user_syscall().value(), flags}),
+        CpuEvent::kSyscall);
+    EXPECT_EQ(cpu_->registers().rflags & kNotRing3s, 0u);
+    ASSERT_OK(cpu_->EndSyscall(0));
+    ASSERT_EQ(Run(), CpuEvent::kReturned);
+    EXPECT_EQ(cpu_->registers().rax & (kNotRing3s | kInterrupt), kInterrupt);
+  }
+}
+
 TEST_F(GuestCpuTest, SnapshotBringsBackRegisters) {
   ASSERT_EQ(Call(kSystemCall, {9}), CpuEvent::kSyscall);
   ASSERT_OK_AND_ASSIGN(const auto snapshot, cpu_->Save());

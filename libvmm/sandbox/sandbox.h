@@ -214,8 +214,11 @@ class Sandbox {
   // As Reset, without that trust: writes the vCPU's whole state.
   // Cost: an ioctl for each part of VcpuImage.
   absl::Status ResetStrictly();
-  // A debugging aid: reads everything back and compares it with the image.
+  // A debugging aid: reads memory, the process's state and all of the vCPU back
+  // and compares them with the image. (Areas and files are replaced as a whole.)
   // kDataLoss names the first difference.
+  // Cost: compares the pages that are the sandbox's own, and an ioctl for each
+  // part of VcpuImage.
   absl::Status Verify();
 
  private:
