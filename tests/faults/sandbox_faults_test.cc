@@ -15,6 +15,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/time/time.h"
 #include "gtest/gtest.h"
+#include "libvmm/base/address.h"
 #include "libvmm/base/status_macros.h"
 #include "libvmm/kvm/abi.h"
 #include "libvmm/kvm/vcpu_thread.h"
@@ -26,6 +27,7 @@
 #include "libvmm/testing/fault_check.h"
 #include "libvmm/testing/kvm_available.h"
 #include "libvmm/testing/kvm_faults.h"
+#include "libvmm/testing/sanitizers.h"
 #include "libvmm/testing/scripted_ioctls.h"
 
 namespace libvmm::testing {
@@ -137,6 +139,13 @@ absl::Status WorksOrIsFailed(Sandbox& sandbox, const absl::Status& status,
             absl::StrCat("afterwards: ", counted.ToString()));
       }
       if (status.ok()) return absl::InternalError("failed after a success");
+      // Nobody reaches what is half there.
+      (void)sandbox.registers().rip;
+      (void)sandbox.DescribeFault();
+      LIBVMM_ASSIGN_OR_RETURN(const Gva table, sandbox.Address("table"));
+      (void)sandbox.memory().Load<uint64_t>(table);
+      (void)sandbox.memory().Store(table, table.value());
+      (void)sandbox.Allocate(4096).status();
       const absl::Status reset = sandbox.Reset();
       if (!absl::IsFailedPrecondition(reset)) {
         return absl::InternalError("a failed sandbox can be reset");
@@ -171,15 +180,21 @@ FaultScenario ImageScenario(const char* name) {
 TEST(SandboxFaultsTest, EngineOpen) {
   LIBVMM_NEEDS_KVM();
   SharedEngine();
-  Check(RunScenario("Engine::Open")
-            .Reports("open", "/dev/kvm")
-            .GivesCode("KVM_GET_API_VERSION", {ENOTTY},
-                       absl::StatusCode::kInvalidArgument, "some other device")
-            .Survives("KVM_CREATE_VM", {EINTR}, "tried again")
-            .Survives("KVM_GET_SUPPORTED_CPUID", {E2BIG}, "with more room")
-            .Keeps("KVM_SET_USER_MEMORY_REGION", {},
-                   "at the probe's end: the guest still has its slot"),
-        [] { return Engine::Open().status(); });
+  FaultScenario scenario =
+      RunScenario("Engine::Open")
+          .Reports("open", "/dev/kvm")
+          .GivesCode("KVM_GET_API_VERSION", {ENOTTY},
+                     absl::StatusCode::kInvalidArgument, "some other device")
+          .Survives("KVM_CREATE_VM", {EINTR}, "tried again")
+          .Survives("KVM_GET_SUPPORTED_CPUID", {E2BIG}, "with more room");
+  // At the probe's end; its memory has no name, so a sanitizer does not see it.
+  const char* const reason = "the guest still has the slot: its memory stays";
+  if (kSanitized) {
+    scenario.Survives("KVM_SET_USER_MEMORY_REGION", {}, reason);
+  } else {
+    scenario.Keeps("KVM_SET_USER_MEMORY_REGION", {}, reason);
+  }
+  Check(std::move(scenario), [] { return Engine::Open().status(); });
 }
 
 TEST(SandboxFaultsTest, Create) {
