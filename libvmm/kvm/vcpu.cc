@@ -120,7 +120,9 @@ absl::StatusOr<Kicker> Vcpu::kicker() {
 }
 
 absl::Status Vcpu::PrepareEntry() {
-  LIBVMM_RETURN_IF_ERROR(MapRunPage());
+  if (ABSL_PREDICT_FALSE(run_ == nullptr)) {
+    LIBVMM_RETURN_IF_ERROR(MapRunPage());
+  }
   if ((dirty_ & ~supported_) != 0) {
     const absl::Status flushed = FlushRegisters();
     // Refused values would be refused again by every entry to come.
@@ -237,7 +239,9 @@ absl::Status Vcpu::SyncOnExit(RegisterSet sets) {
 template <typename T>
 absl::StatusOr<T*> Vcpu::Fetch(uint64_t make_dirty) {
   using Set = SetOf<T>;
-  LIBVMM_RETURN_IF_ERROR(MapRunPage());
+  if (ABSL_PREDICT_FALSE(run_ == nullptr)) {
+    LIBVMM_RETURN_IF_ERROR(MapRunPage());
+  }
   T& registers = Set::In(*run_);
   if ((cached_ & Set::kBit) == 0) {
     LIBVMM_RETURN_IF_ERROR(
@@ -268,7 +272,9 @@ absl::StatusOr<kvm_vcpu_events*> Vcpu::MutableEvents() {
 template <typename T>
 absl::Status Vcpu::Replace(const T& registers) {
   using Set = SetOf<T>;
-  LIBVMM_RETURN_IF_ERROR(MapRunPage());
+  if (ABSL_PREDICT_FALSE(run_ == nullptr)) {
+    LIBVMM_RETURN_IF_ERROR(MapRunPage());
+  }
   Set::In(*run_) = registers;
   cached_ |= Set::kBit;
   dirty_ |= Set::kBit;

@@ -47,6 +47,11 @@ struct GuestBuffer {
 // Errors: what the sandbox passed is checked at each access: false.
 class HostCall {
  public:
+  // For the sandbox itself, and for trying a host function on a target that is
+  // none. Both arguments outlive the call.
+  HostCall(internal::HostCallTarget& target, void* user_data)
+      : target_(target), user_data_(user_data) {}
+
   HostCall(const HostCall&) = delete;
   HostCall& operator=(const HostCall&) = delete;
 
@@ -98,9 +103,6 @@ class HostCall {
 
  private:
   friend class internal::Instance;
-
-  HostCall(internal::HostCallTarget& target, void* user_data)
-      : target_(target), user_data_(user_data) {}
 
   internal::HostCallTarget& target_;
   void* user_data_;

@@ -6,6 +6,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "libvmm/base/status_macros.h"
+#include "libvmm/kvm/vcpu_image.h"
 #include "libvmm/memory/memory_region.h"
 #include "libvmm/sandbox/image_contents.h"
 #include "libvmm/sandbox/runtime/runtime_layout.h"
@@ -148,6 +149,10 @@ absl::StatusOr<std::unique_ptr<Instance>> Instance::Clone(
   LIBVMM_RETURN_IF_ERROR(
       instance->MakeFiles(std::move(streams), &instance->image_->files));
   instance->initialized_ = instance->image_->initialized;
+  // No code in ring 3 can change it, so this is the one time. Where KVM keeps
+  // it, the counter goes on as that of the sandbox that was frozen.
+  LIBVMM_RETURN_IF_ERROR(instance->image_->vcpu.Restore(
+      instance->cell_->vcpu(), VcpuParts::kTsc));
   LIBVMM_RETURN_IF_ERROR(instance->RestoreRest());
   return instance;
 }

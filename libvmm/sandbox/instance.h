@@ -137,6 +137,8 @@ class Instance final : public HostCallTarget {
                                                const CallArguments& call,
                                                bool returns_double, Gva top,
                                                Placed& placed);
+  // The word at `at`, where the return address goes, if it can be read.
+  std::optional<uint64_t> ReturnSlot(UserMemory& user, Gva at);
   // Copies blocks out of a function that has returned.
   RawOutcome FinishCall(const CallArguments& call, const Placed& placed);
 
@@ -179,6 +181,13 @@ class Instance final : public HostCallTarget {
   absl::Status host_failure_;     // of a nested call
   int exit_code_ = 0;
   Fault fault_{};
+  // Where ReturnSlot was last: mostly it is there again.
+  struct Slot {
+    Gva gva{};
+    Gpa gpa{};
+    uint64_t changes = 0;  // AddressSpace::changes() then
+  };
+  Slot return_slot_;
   // The page fault that was resolved last, and how often it came again without
   // a system call between: to see one that does not go away.
   Gva last_fault_{};

@@ -219,7 +219,7 @@ absl::StatusOr<std::optional<End>> Instance::BeginCall(
                                         : cpu_->return_address())
                             .value();
   // It mostly still stands there, and a page that is not written stays clean.
-  const std::optional<uint64_t> there = user.Load<uint64_t>(Gva(at));
+  const std::optional<uint64_t> there = ReturnSlot(user, Gva(at));
   if (there != back && !user.Store(Gva(at), back)) {
     return NoUserMemory(user, Gva(at));
   }
@@ -233,6 +233,18 @@ absl::StatusOr<std::optional<End>> Instance::BeginCall(
   }
   LIBVMM_RETURN_IF_ERROR(cpu_->StartCall(registers));
   return std::nullopt;
+}
+
+std::optional<uint64_t> Instance::ReturnSlot(UserMemory& user, Gva at) {
+  Slot& slot = return_slot_;
+  if (slot.gva == at && slot.changes == space_->changes()) {
+    return cell_->memory().Load<uint64_t>(slot.gpa);
+  }
+  const std::optional<uint64_t> word = user.Load<uint64_t>(at);
+  const auto place = space_->TranslateNext(at);
+  if (!word || !place) return {};
+  slot = {at, place->gpa, space_->changes()};
+  return word;
 }
 
 RawOutcome Instance::FinishCall(const CallArguments& call,

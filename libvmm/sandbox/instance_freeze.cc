@@ -5,6 +5,8 @@
 
 #include <cerrno>
 #include <cstring>
+#include <optional>
+#include <span>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
@@ -12,6 +14,7 @@
 #include "libvmm/base/status_macros.h"
 #include "libvmm/sandbox/image_contents.h"
 #include "libvmm/sandbox/instance.h"
+#include "libvmm/sandbox/private_pages.h"
 
 namespace libvmm::sandbox::internal {
 namespace {
@@ -29,6 +32,28 @@ absl::Status Seal(int fd) {
     return ErrnoStatus(errno, "fcntl(F_ADD_SEALS, the sandbox's memory)");
   }
   return absl::OkStatus();
+}
+
+// Only pages that are no longer the file's own can differ from it.
+absl::Status VerifyMemory(const MemoryRegion& pristine,
+                          std::span<const std::byte> bytes) {
+  std::optional<Gpa> different;
+  const auto compare = [&](uint64_t offset) {
+    const Gpa page(offset);
+    if (!different &&
+        std::memcmp(bytes.data() + offset, PageOf(pristine, page).data(),
+                    kPageSize) != 0) {
+      different = page;
+    }
+  };
+  // Without /proc all are read.
+  if (!ForEachPrivatePage(bytes, compare).ok()) {
+    for (uint64_t at = 0; at < bytes.size(); at += kPageSize) compare(at);
+  }
+  if (!different) return absl::OkStatus();
+  return absl::DataLossError(
+      absl::StrCat("memory differs from the frozen image at gpa 0x",
+                   absl::Hex(different->value())));
 }
 
 }  // namespace
@@ -172,16 +197,7 @@ absl::Status Instance::Verify() {
   if (image_ == nullptr) {
     return absl::FailedPreconditionError("the sandbox is not frozen");
   }
-  const MemoryRegion& pristine = image_->pristine;
-  for (Gpa page{0}; page.value() < pristine.size(); page = page + kPageSize) {
-    const std::span<const std::byte> content = PageOf(pristine, page);
-    if (std::memcmp(cell_->bytes().data() + page.value(), content.data(),
-                    kPageSize) != 0) {
-      return absl::DataLossError(
-          absl::StrCat("memory differs from the frozen image at gpa 0x",
-                       absl::Hex(page.value())));
-    }
-  }
+  LIBVMM_RETURN_IF_ERROR(VerifyMemory(image_->pristine, cell_->bytes()));
   if (!(process_ == image_->process)) {
     return absl::DataLossError("the process state differs from the image");
   }

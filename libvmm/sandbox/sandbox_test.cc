@@ -186,6 +186,8 @@ TEST_F(SandboxTest, ResetBringsMemoryBack) {
   ASSERT_OK_AND_ASSIGN(value, clone.Call(count));
   ASSERT_OK_AND_ASSIGN(value, sandbox.Call(count));
   EXPECT_EQ(value.value(), 43u);
+  ASSERT_OK(clone.Reset());
+  ASSERT_OK(clone.Verify());
   ASSERT_OK(clone.ResetStrictly());
   ASSERT_OK(clone.Verify());
   ASSERT_OK_AND_ASSIGN(value, clone.Call(count));

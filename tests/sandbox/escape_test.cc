@@ -470,7 +470,7 @@ TEST_F(EscapeTest, HostileArgumentsOfSystemCalls) {
     if (!known && number % 50 != 0) continue;
     served += known ? 1 : 0;
     SCOPED_TRACE(number);
-    for (int i = 0; i < Repetitions(20); ++i) {
+    for (int i = 0; i < Repetitions(10); ++i) {
       const std::vector<uint8_t> code = calls.Make(number, kCallsAtOnce);
       ASSERT_OK(
           guest_->Run(code, {.r12 = kCallsAtOnce}, {.after = absl::Seconds(20)})

@@ -18,7 +18,7 @@ constexpr char kProgram[] = "tests/sandbox/hostile.elf";
 }  // namespace
 
 // Much more than any code of the tests needs that does not hang.
-const CallLimits HostileGuest::kLimits = {.after = absl::Seconds(2)};
+const CallLimits HostileGuest::kLimits = {.after = absl::Seconds(20)};
 
 absl::StatusOr<std::unique_ptr<HostileGuest>> HostileGuest::Create(
     SandboxOptions options, SandboxHost host,

@@ -194,6 +194,7 @@ TEST(ProgramRestartTest, AFrozenProgramCanBeRunAgainAndAgain) {
     EXPECT_EQ(outcome.value(), exit_code) << stream.TakeErrors();
     EXPECT_EQ(stream.TakeOutput(), output);
     ASSERT_OK(at.Reset());
+    ASSERT_OK(at.Verify());
   };
   for (int round = 0; round < 3; ++round) {
     expect_run(sandbox, texts, {"busybox", "cat", "one"}, "1\n", 0);
@@ -201,7 +202,6 @@ TEST(ProgramRestartTest, AFrozenProgramCanBeRunAgainAndAgain) {
                {"busybox", "sh", "-c", "echo 2 > one; read x < one; echo $x"},
                "2\n", 0);
     expect_run(sandbox, texts, {"busybox", "false"}, "", 1);
-    ASSERT_OK(sandbox.Verify());
   }
   StreamTexts clone_texts;
   ASSERT_OK_AND_ASSIGN(

@@ -3,8 +3,10 @@
 // of its state, and ResetStrictly puts the vCPU right.
 #include <dirent.h>
 #include <sys/ioctl.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <array>
 #include <cerrno>
 #include <cinttypes>
@@ -15,6 +17,7 @@
 #include <cstring>
 #include <fstream>
 #include <memory>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -48,16 +51,16 @@ int FindVcpu() {
   return found;
 }
 
-// Where the sandbox's memory is mapped for its vCPU, or null.
-uint8_t* FindMemory() {
+// The start of the mapping that `inside` is in, or null.
+uint8_t* FindMapping(const void* inside) {
   std::ifstream maps("/proc/self/maps");
   for (std::string line; std::getline(maps, line);) {
-    if (line.find("memfd:libvmm-sandbox") == std::string::npos) continue;
     uintptr_t start = 0;
-    char access[5] = {};
-    if (std::sscanf(line.c_str(), "%" SCNxPTR "-%*x %4s", &start, access) ==
+    uintptr_t end = 0;
+    if (std::sscanf(line.c_str(), "%" SCNxPTR "-%" SCNxPTR, &start, &end) ==
             2 &&
-        std::strcmp(access, "rw-p") == 0) {
+        reinterpret_cast<uintptr_t>(inside) >= start &&
+        reinterpret_cast<uintptr_t>(inside) < end) {
       return reinterpret_cast<uint8_t*>(start);
     }
   }
@@ -103,6 +106,17 @@ class VerifyTest : public ::testing::Test {
     ASSERT_OK(guest_->CheckReset(true));
     ASSERT_OK(guest_->sandbox().Reset());
     ASSERT_OK(guest_->sandbox().Verify());
+  }
+
+  // Where the sandbox's memory is, from its first page on.
+  uint8_t* FindMemory() {
+    const void* inside = nullptr;
+    EXPECT_TRUE(guest_->sandbox().memory().ForEachReadableSpan(
+        {guest_->data(), 1}, [&](std::span<const std::byte> span) {
+          inside = span.data();
+          return true;
+        }));
+    return FindMapping(inside);
   }
 
   void ExpectFoundInMemory(uint64_t offset) {
@@ -244,6 +258,26 @@ TEST_F(VerifyTest, MemoryToItsLastByte) {
   ExpectFoundInMemory(RuntimeLayout::kEnd.value());
   ExpectFoundInMemory(kMemory / 2 + 7);
   ExpectFoundInMemory(kMemory - 1);
+}
+
+// Reading what no page is behind would give the image a page there.
+TEST_F(VerifyTest, MakesNoPages) {
+  const auto blocks = [] {
+    blkcnt_t count = 0;
+    for (int fd = 0; fd < 256; ++fd) {
+      struct stat status {};
+      if (::fstat(fd, &status) == 0 &&
+          status.st_size == static_cast<off_t>(kMemory)) {
+        count = std::max(count, status.st_blocks);
+      }
+    }
+    return count;
+  };
+  const blkcnt_t before = blocks();
+  EXPECT_GT(before, 0);
+  EXPECT_LT(before, static_cast<blkcnt_t>(kMemory / 512 / 2));
+  ASSERT_OK(guest_->sandbox().Verify());
+  EXPECT_EQ(blocks(), before);
 }
 
 TEST_F(VerifyTest, MemoryOfTheProgram) {

@@ -140,7 +140,7 @@ std::unique_ptr<AddressSpace> AddressSpace::Create(GuestMemory& memory,
 }
 
 PageTableEditor AddressSpace::Editor() {
-  last_.reset();
+  ++changes_;
   return PageTableEditor(
       {.memory = memory_, .frames = frames_, .stale = stale_, .root = root()});
 }
@@ -488,12 +488,12 @@ std::optional<AddressSpace::Translation> AddressSpace::Translate(
 std::optional<AddressSpace::Translation> AddressSpace::TranslateNext(Gva gva) {
   if (gva < kUserStart || gva >= kUserEnd) return {};
   const Gva start = gva.AlignDown(kPagesPerTable * kPageSize);
-  const bool known = last_ && last_->start == start;
+  const bool known = last_.start == start && last_.changes == changes_;
   const auto found =
-      known ? PageTableEditor::FindInTable(memory_, *frames_, last_->table, gva)
+      known ? PageTableEditor::FindInTable(memory_, *frames_, last_.table, gva)
             : PageTableEditor::Find(memory_, *frames_, root(), gva);
   if (!found) return {};
-  if (!known) last_ = {start, found->entry.AlignDown(kPageSize)};
+  if (!known) last_ = {start, found->entry.AlignDown(kPageSize), changes_};
   return Translation{found->page.frame + gva.value() % kPageSize,
                      found->page.access};
 }
@@ -525,7 +525,7 @@ bool AddressSpace::IsTable(Gpa page) const {
 }
 
 bool AddressSpace::RestoreTable(Gpa page, std::span<const std::byte> pristine) {
-  last_.reset();
+  ++changes_;
   std::array<uint64_t, kPagesPerTable> wanted;
   std::array<uint64_t, kPagesPerTable> current;
   const auto wanted_bytes = std::as_writable_bytes(std::span(wanted));
@@ -548,7 +548,7 @@ bool AddressSpace::RestoreTable(Gpa page, std::span<const std::byte> pristine) {
 }
 
 void AddressSpace::Restore(const Snapshot& snapshot) {
-  last_.reset();
+  ++changes_;
   layout_.Adopt(snapshot.layout_);
   frames_.Adopt(snapshot.frames_);
 }

@@ -263,6 +263,8 @@ class AddressSpace {
   // The same at one load instead of four while `gva` stays within the same 2 MiB
   // and nothing is changed: for accesses that follow each other.
   [[nodiscard]] std::optional<Translation> TranslateNext(Gva gva);
+  // Grows whenever a translation may have become another. Who keeps one compares.
+  [[nodiscard]] uint64_t changes() const { return changes_; }
 
   // The area that `gva` is in, or nothing.
   [[nodiscard]] std::optional<Area> FindArea(Gva gva) const;
@@ -336,12 +338,14 @@ class AddressSpace {
   CopyOnWrite<Layout> layout_;
   CopyOnWrite<FrameAllocator> frames_;
   StaleEntries stale_;
-  // Where TranslateNext was last. Forgotten with every change of tables.
+  uint64_t changes_ = 1;
+  // Where TranslateNext was last.
   struct LastTable {
     Gva start{};  // what the table maps starts here
     Gpa table{};
+    uint64_t changes = 0;
   };
-  std::optional<LastTable> last_;
+  LastTable last_;
 };
 
 }  // namespace libvmm::sandbox
