@@ -179,22 +179,19 @@ FaultScenario ImageScenario(const char* name) {
 
 TEST(SandboxFaultsTest, EngineOpen) {
   LIBVMM_NEEDS_KVM();
-  SharedEngine();
-  FaultScenario scenario =
-      RunScenario("Engine::Open")
-          .Reports("open", "/dev/kvm")
-          .GivesCode("KVM_GET_API_VERSION", {ENOTTY},
-                     absl::StatusCode::kInvalidArgument, "some other device")
-          .Survives("KVM_CREATE_VM", {EINTR}, "tried again")
-          .Survives("KVM_GET_SUPPORTED_CPUID", {E2BIG}, "with more room");
-  // At the probe's end; its memory has no name, so a sanitizer does not see it.
-  const char* const reason = "the guest still has the slot: its memory stays";
   if (kSanitized) {
-    scenario.Survives("KVM_SET_USER_MEMORY_REGION", {}, reason);
-  } else {
-    scenario.Keeps("KVM_SET_USER_MEMORY_REGION", {}, reason);
+    GTEST_SKIP() << "what is kept has no name, so it is not seen here";
   }
-  Check(std::move(scenario), [] { return Engine::Open().status(); });
+  SharedEngine();
+  Check(RunScenario("Engine::Open")
+            .Reports("open", "/dev/kvm")
+            .GivesCode("KVM_GET_API_VERSION", {ENOTTY},
+                       absl::StatusCode::kInvalidArgument, "some other device")
+            .Survives("KVM_CREATE_VM", {EINTR}, "tried again")
+            .Survives("KVM_GET_SUPPORTED_CPUID", {E2BIG}, "with more room")
+            .Keeps("KVM_SET_USER_MEMORY_REGION", {},
+                   "at the probe's end: the guest still has its slot"),
+        [] { return Engine::Open().status(); });
 }
 
 TEST(SandboxFaultsTest, Create) {
