@@ -82,7 +82,9 @@ absl::StatusOr<std::unique_ptr<GuestCpu>> GuestCpu::Create(
   kvm_regs general{};
   general.rflags = kUserFlagsAlways;
   LIBVMM_RETURN_IF_ERROR(vcpu.SetRegisters(general));
-  return std::unique_ptr<GuestCpu>(new GuestCpu(cell, entry, std::move(base)));
+  std::unique_ptr<GuestCpu> made(new GuestCpu(cell, entry, std::move(base)));
+  LIBVMM_ASSIGN_OR_RETURN(made->registers_, vcpu.Registers());
+  return made;
 }
 
 GuestCpu::GuestCpu(Cell& cell, SyscallEntry entry, std::unique_ptr<Base> base)

@@ -9,6 +9,10 @@ absl::Status HostFunctions::Builder::Add(absl::string_view name, Thunk thunk) {
   if (name.empty()) {
     return absl::InvalidArgumentError("a host function needs a name");
   }
+  if (thunk == nullptr) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("host function ", name, " is empty"));
+  }
   for (const Entry& entry : entries_) {
     if (entry.name == name) {
       return absl::AlreadyExistsError(

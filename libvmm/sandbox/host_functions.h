@@ -49,7 +49,7 @@ namespace libvmm::sandbox {
 //     a sandbox with them: what they capture must be safe for that; what belongs
 //     to one sandbox is its user data.
 // Ownership: a handle that shares the functions with its copies.
-// Errors: Define refuses an empty name or one that is there.
+// Errors: Define refuses an empty name or function, and a name that is there.
 // Cost: a call is an index and an indirect call; strings allocate.
 class HostFunctions {
  public:

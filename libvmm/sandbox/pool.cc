@@ -23,8 +23,10 @@ Pool::Pool(const Image& image, Options options)
     : image_(image), options_(std::move(options)) {}
 
 absl::StatusOr<Sandbox> Pool::Clone() const {
-  return Sandbox::Create(image_,
-                         options_.host ? options_.host() : SandboxHost());
+  SandboxHost host = options_.host ? options_.host() : SandboxHost();
+  // As after a Return: who takes it says whose it is.
+  host.user_data = nullptr;
+  return Sandbox::Create(image_, std::move(host));
 }
 
 absl::Status Pool::Reset(Sandbox& sandbox) const {

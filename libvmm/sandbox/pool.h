@@ -45,7 +45,7 @@ class Pool {
     // destroyed.
     size_t capacity = 64;
     // Called for each clone; without it clones get an empty SandboxHost. May be
-    // called on any thread that calls the pool.
+    // called on any thread that calls the pool. Its user_data is not used.
     std::function<SandboxHost()> host{};
     // Clean gives back the memory that a sandbox has written, instead of copying
     // the pages back.

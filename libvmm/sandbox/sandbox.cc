@@ -111,6 +111,7 @@ absl::StatusOr<Gva> Sandbox::FindFunction(absl::string_view name) const {
 }
 
 absl::StatusOr<Gva> Sandbox::Allocate(uint64_t size) {
+  if (size == 0) return absl::InvalidArgumentError("size is 0");
   const int64_t at =
       instance_->space().Map({.size = size,
                               .access = {.readable = true, .writable = true},

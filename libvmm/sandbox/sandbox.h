@@ -173,7 +173,8 @@ class Sandbox {
   [[nodiscard]] const Fault& fault() const;
   // A line for people: "page fault (write) at 0x0, in crash+0x12 (0x401132)".
   [[nodiscard]] std::string DescribeFault() const;
-  // General registers of ring 3 as of the last end of a call.
+  // General registers as of the last end of a call: those of the sandboxed code
+  // after kReturned and kPending; else RIP, RSP and others may be the runtime's.
   [[nodiscard]] const kvm_regs& registers() const;
   [[nodiscard]] bool needs_reset() const;
 
@@ -186,7 +187,7 @@ class Sandbox {
   // Where a function or object of the program is. kNotFound.
   absl::StatusOr<Gva> Address(absl::string_view symbol) const;
   // Memory for the embedder's own data, of whole pages, zero, readable and
-  // writable by the program. kResourceExhausted.
+  // writable by the program. kInvalidArgument for no bytes, kResourceExhausted.
   absl::StatusOr<Gva> Allocate(uint64_t size);
 
   [[nodiscard]] FileSystem& files();

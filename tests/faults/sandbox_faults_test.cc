@@ -15,6 +15,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/time/time.h"
 #include "gtest/gtest.h"
+#include "libvmm/base/address.h"
 #include "libvmm/base/status_macros.h"
 #include "libvmm/kvm/abi.h"
 #include "libvmm/kvm/vcpu_thread.h"
@@ -26,6 +27,7 @@
 #include "libvmm/testing/fault_check.h"
 #include "libvmm/testing/kvm_available.h"
 #include "libvmm/testing/kvm_faults.h"
+#include "libvmm/testing/sanitizers.h"
 #include "libvmm/testing/scripted_ioctls.h"
 
 namespace libvmm::testing {
@@ -137,6 +139,13 @@ absl::Status WorksOrIsFailed(Sandbox& sandbox, const absl::Status& status,
             absl::StrCat("afterwards: ", counted.ToString()));
       }
       if (status.ok()) return absl::InternalError("failed after a success");
+      // Nobody reaches what is half there.
+      (void)sandbox.registers().rip;
+      (void)sandbox.DescribeFault();
+      LIBVMM_ASSIGN_OR_RETURN(const Gva table, sandbox.Address("table"));
+      (void)sandbox.memory().Load<uint64_t>(table);
+      (void)sandbox.memory().Store(table, table.value());
+      (void)sandbox.Allocate(4096).status();
       const absl::Status reset = sandbox.Reset();
       if (!absl::IsFailedPrecondition(reset)) {
         return absl::InternalError("a failed sandbox can be reset");
@@ -170,6 +179,9 @@ FaultScenario ImageScenario(const char* name) {
 
 TEST(SandboxFaultsTest, EngineOpen) {
   LIBVMM_NEEDS_KVM();
+  if (kSanitized) {
+    GTEST_SKIP() << "what is kept has no name, so it is not seen here";
+  }
   SharedEngine();
   Check(RunScenario("Engine::Open")
             .Reports("open", "/dev/kvm")
@@ -289,6 +301,8 @@ TEST(SandboxFaultsTest, Verify) {
   LIBVMM_NEEDS_KVM();
   SharedImage();
   Check(ImageScenario("Sandbox::Verify")
+            .MaySurvive("open", {}, "compares all pages, not private ones")
+            .MaySurvive("pread", {}, "compares all pages, not private ones")
             .Reports("KVM_HAS_DEVICE_ATTR", "KVM_CAP_VCPU_ATTRIBUTES")
             .MayGiveCode("KVM_HAS_DEVICE_ATTR", {},
                          absl::StatusCode::kUnimplemented, "no TSC offset")

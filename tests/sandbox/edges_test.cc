@@ -9,6 +9,8 @@
 
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
+#include "libvmm/base/address.h"
+#include "libvmm/kvm/abi.h"
 #include "libvmm/kvm/vcpu_thread.h"
 #include "libvmm/sandbox/engine.h"
 #include "libvmm/sandbox/host_functions.h"
@@ -65,6 +67,21 @@ HostFunctions WithNested(HostFunctions::Thunk thunk) {
   HostFunctions::Builder builder;
   EXPECT_OK(builder.DefineRaw("host_nested", std::move(thunk)));
   return std::move(builder).Build();
+}
+
+TEST(HostFunctionsTest, BuilderRefusesWhatCannotBeCalled) {
+  const auto zero = [](HostCall&, const HostFunctions::Arguments&) -> uint64_t {
+    return 0;
+  };
+  HostFunctions::Builder builder;
+  EXPECT_THAT(builder.DefineRaw("", zero),
+              StatusIs(absl::StatusCode::kInvalidArgument));
+  EXPECT_THAT(builder.DefineRaw("empty", HostFunctions::Thunk()),
+              StatusIs(absl::StatusCode::kInvalidArgument));
+  EXPECT_OK(builder.DefineRaw("zero", zero));
+  EXPECT_THAT(builder.DefineRaw("zero", zero),
+              StatusIs(absl::StatusCode::kAlreadyExists));
+  EXPECT_EQ(std::move(builder).Build().size(), 1u);
 }
 
 TEST_F(EdgesTest, InitializersRunOnceAndInOrder) {
@@ -208,6 +225,24 @@ TEST_F(EdgesTest, ArgumentsFitOrAreRefused) {
                        call(kStack - kReturnAddress));
   EXPECT_EQ(total.end(), End::kReturned) << sandbox.DescribeFault();
   EXPECT_EQ(total.value(), kStack - kReturnAddress);
+}
+
+TEST_F(EdgesTest, WhatWasNotYetIsNothing) {
+  ASSERT_OK_AND_ASSIGN(Sandbox sandbox, MakeInitialized());
+  ASSERT_OK_AND_ASSIGN(Sandbox fresh, Make());
+  EXPECT_EQ(fresh.registers().rax, 0u);
+  EXPECT_FALSE(fresh.needs_reset());
+  EXPECT_EQ(fresh.fault().rip, Gva(0));
+  EXPECT_THAT(fresh.Complete(0),
+              StatusIs(absl::StatusCode::kFailedPrecondition));
+  EXPECT_THAT(fresh.Verify(), StatusIs(absl::StatusCode::kFailedPrecondition));
+  EXPECT_THAT(fresh.Allocate(0).status(),
+              StatusIs(absl::StatusCode::kInvalidArgument));
+  EXPECT_THAT(fresh.Allocate(~uint64_t{0}).status(),
+              StatusIs(absl::StatusCode::kResourceExhausted));
+  ASSERT_OK_AND_ASSIGN(const Image image, sandbox.Freeze());
+  ASSERT_OK_AND_ASSIGN(Sandbox clone, Sandbox::Create(image, {}));
+  EXPECT_EQ(clone.registers().rax, sandbox.registers().rax);
 }
 
 // A kill that was asked for before a freeze ends the call after it.
