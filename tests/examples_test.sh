@@ -89,6 +89,27 @@ type_keys vmm_stats 15 "KVM_EXIT_IO write 0xf4" e "$vmm" --elf "$guest" --memory
   --exit-port --stats
 type_keys vmm_quit 130 "reading the program" $'\x01x' "$vmm" --elf "$guest" --memory 16
 
+sandbox=$examples/sandbox_run/sandbox_run
+busybox=libvmm/sandbox/program/busybox
+expect sandbox_help 0 "usage: sandbox_run" "$sandbox" --help
+expect sandbox_no_program 125 "no program" "$sandbox"
+expect sandbox_bad_flag 125 "what is --nonsense? See --help" "$sandbox" --nonsense
+expect sandbox_no_file 127 "open($work/absent)" "$sandbox" -- "$work/absent"
+expect sandbox_bad_elf 126 "ELF" "$sandbox" -- "$work/short.elf"
+expect sandbox_shell 7 "1024" "$sandbox" -- "$busybox" sh -c 'echo $((1 << 10)); exit 7'
+expect sandbox_timeout 124 "--timeout was reached" "$sandbox" --timeout 200ms -- \
+  "$busybox" sleep 100
+type_keys sandbox_input 0 "ABC" abc "$sandbox" -- "$busybox" tr a-z A-Z
+
+plugin_host=$examples/plugin_host/plugin_host
+expect plugin_host 0 "24 misbehaved, 0 surprises; 4 notes" "$plugin_host" --calls 480 \
+  --misbehave 20 --limit 200ms
+expect plugin_host_end 0 "kFaulted: forbidden system call 87 unlink" "$plugin_host" \
+  --calls 6 --misbehave 1 --limit 200ms
+expect plugin_host_help 0 "usage:" "$plugin_host" --help
+expect plugin_host_bad_flag 2 "see --help" "$plugin_host" --nonsense
+expect plugin_host_bad_number 2 "--calls takes a number" "$plugin_host" --calls x
+
 boot_debian=$(dirname "$(readlink -f WORKSPACE)")/examples/boot_debian
 expect boot_debian_help 0 "[-- VMM OPTIONS]" "$boot_debian" --help
 expect boot_debian_bad_flag 2 "what is --smp? VMM OPTIONS stand behind --" \

@@ -2,9 +2,12 @@
 #include "libvmm/kvm/vcpu_image.h"
 
 #include <algorithm>
+#include <cerrno>
+#include <cstring>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "libvmm/base/errno_status.h"
 #include "libvmm/base/status_macros.h"
 #include "libvmm/kvm/abi.h"
 #include "libvmm/kvm/ioctl.h"
@@ -82,6 +85,21 @@ absl::Status ReadSpecial(Vcpu& vcpu, VcpuImageState& state) {
   LIBVMM_RETURN_IF_ERROR(Get(vcpu, sregs));
   CopySpecial(sregs, state.sregs);
   CopySpecial(sregs, state.sregs2);
+  return absl::OkStatus();
+}
+
+// KVM leaves PKRU as it is when the image does not name it, where it puts every
+// other component to its first value: the image names it, if the vCPU has it.
+absl::Status NamePkru(Vcpu& vcpu, XsaveState& xsave) {
+  const std::span<std::byte> at =
+      xsave.bytes().subspan(internal::kXstateBv, sizeof(uint64_t));
+  uint64_t named = 0;
+  std::memcpy(&named, at.data(), sizeof named);
+  const uint64_t with_pkru = named | internal::kXstatePkru;
+  std::memcpy(at.data(), &with_pkru, sizeof with_pkru);
+  absl::Status status = xsave.WriteTo(vcpu);
+  if (!IsErrno(status, EINVAL)) return status;
+  std::memcpy(at.data(), &named, sizeof named);
   return absl::OkStatus();
 }
 
@@ -246,6 +264,9 @@ absl::StatusOr<VcpuImage> VcpuImage::Save(const Vm& vm, Vcpu& vcpu,
     if (status.ok()) status = ReadPart(vcpu, part, *state);
     if (options.skip_missing && absl::IsUnimplemented(status)) continue;
     LIBVMM_RETURN_IF_ERROR(status);
+    if (part == VcpuParts::kXsave) {
+      LIBVMM_RETURN_IF_ERROR(NamePkru(vcpu, *state->xsave));
+    }
     state->parts = state->parts | part;
   }
   state->prepared_msrs.emplace(state->msrs);

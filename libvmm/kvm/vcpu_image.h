@@ -133,6 +133,9 @@ class VcpuImage {
   absl::Status RestoreAtEntry(Vcpu& vcpu,
                               VcpuParts parts = VcpuParts::kAll) const;
 
+  // To be called before the vCPU runs: entering KVM may mark vector components
+  // as in use, which "xsave.header" then says.
+  //
   // Reads those of `parts` that the image has from `vcpu` and says what is not
   // as Restore would leave it; empty when all is. Not looked at are the counter
   // of the local APIC's timer, which runs, a counter under kTurnBack, and what

@@ -176,7 +176,6 @@ constexpr size_t kMxcsr = 24;
 constexpr size_t kSt0 = 32;
 constexpr size_t kXmm0 = 160;
 constexpr size_t kXmmEnd = 416;
-constexpr size_t kXstateBv = 512;
 constexpr size_t kExtended = 576;
 constexpr uint32_t kXsaveLeaf = 0xd;
 constexpr uint32_t kFirstExtended = 2;
@@ -217,6 +216,11 @@ void FindInXsave(const XsaveState& now, const XsaveState& expected,
     uint64_t old_word = 0;
     std::memcpy(&new_word, &new_bytes[at], sizeof new_word);
     std::memcpy(&old_word, &old_bytes[at], sizeof old_word);
+    // An image names PKRU whether it has its first value or not.
+    if (at == kXstateBv) {
+      new_word |= kXstatePkru;
+      old_word |= kXstatePkru;
+    }
     if (new_word == old_word) continue;
     std::string name = NameInXsave(at);
     if (name == last) continue;

@@ -4,6 +4,7 @@
 
 // Internal: what a VcpuImage holds, and how two of them differ.
 
+#include <cstddef>
 #include <cstdint>
 #include <optional>
 #include <vector>
@@ -14,6 +15,11 @@
 #include "libvmm/kvm/xsave.h"
 
 namespace libvmm::internal {
+
+// In an XSAVE image, which of its components have values, and the bit of PKRU
+// (Intel SDM volume 1, section 13.4.2).
+constexpr size_t kXstateBv = 512;
+constexpr uint64_t kXstatePkru = 1 << 9;
 
 // Members of parts that are not there are zero or empty.
 struct VcpuImageState {

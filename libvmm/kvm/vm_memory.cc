@@ -92,16 +92,18 @@ absl::Status VmMemory::Add(Gpa gpa, MemoryRegion region,
   LIBVMM_ASSIGN_OR_RETURN(const uint16_t id, FindFreeId());
   // Devices see the same rights as the guest.
   if (options.read_only) region = region.AsReadOnly();
+  // In the same call: another one costs as much as the slot itself.
+  const bool log_dirty = tracking_.has_value() && !region.read_only() &&
+                         !options.private_memory.has_value() &&
+                         region.kind() != MemoryRegion::Kind::kGuestMemfd;
   LIBVMM_ASSIGN_OR_RETURN(
       MemorySlot slot,
       MemorySlot::Create(vm_, region,
                          {.id = id,
                           .gpa = gpa,
+                          .log_dirty = log_dirty,
                           .read_only = options.read_only,
                           .private_memory = options.private_memory}));
-  if (tracking_.has_value() && IsLoggable(slot)) {
-    LIBVMM_RETURN_IF_ERROR(slot.SetDirtyLogging(true));
-  }
   LIBVMM_RETURN_IF_ERROR(guest_memory_->Add(gpa, std::move(region)));
   ranges_[id] = slot.range();
   slots_.insert(LowerBound(slots_, gpa), std::move(slot));

@@ -72,7 +72,8 @@ bool DirtyBitmap::Test(uint64_t page) const noexcept {
           1) != 0;
 }
 
-uint64_t DirtyBitmap::Collect(std::span<uint64_t> words) noexcept {
+uint64_t DirtyBitmap::Collect(std::span<uint64_t> words,
+                              Markers markers) noexcept {
   const size_t count = std::min(words.size(), word_count());
   uint64_t pages = 0;
   for (size_t i = 0; i < count; ++i) {
@@ -81,7 +82,7 @@ uint64_t DirtyBitmap::Collect(std::span<uint64_t> words) noexcept {
     pages += static_cast<uint64_t>(std::popcount(taken));
     words[i] |= taken;
   }
-  fence_.Heavy();
+  if (markers == Markers::kMayRun) fence_.Heavy();
   return pages;
 }
 
@@ -97,11 +98,11 @@ void DirtyBitmap::MergeFrom(std::span<const uint64_t> words) noexcept {
   }
 }
 
-void DirtyBitmap::Clear() noexcept {
+void DirtyBitmap::Clear(Markers markers) noexcept {
   for (size_t i = 0; i < word_count(); ++i) {
     words_[i].store(0, std::memory_order_relaxed);
   }
-  fence_.Heavy();
+  if (markers == Markers::kMayRun) fence_.Heavy();
 }
 
 bool ForEachPageRange(std::span<const uint64_t> words,

@@ -67,18 +67,23 @@ class DirtyBitmap {
   // True when page `page` is marked now.
   [[nodiscard]] bool Test(uint64_t page) const noexcept;
 
+  // Whether anybody may mark pages during a call. That nobody does is the
+  // caller's to know: the call then makes no system call.
+  enum class Markers : uint8_t { kMayRun, kAreStopped };
+
   // Takes the marks: ORs them into `words` (so that collections can be added
   // up) and clears them here. `words` holds at least word_count() words; words
   // beyond a shorter buffer stay uncollected. Returns the number of pages
   // taken.
-  uint64_t Collect(std::span<uint64_t> words) noexcept;
+  uint64_t Collect(std::span<uint64_t> words,
+                   Markers markers = Markers::kMayRun) noexcept;
 
   // ORs in marks made elsewhere: a KVM dirty log of the same region, or what a
   // failed transfer collected and could not use.
   void MergeFrom(std::span<const uint64_t> words) noexcept;
 
   // Forgets every mark.
-  void Clear() noexcept;
+  void Clear(Markers markers = Markers::kMayRun) noexcept;
 
  private:
   AsymmetricFence fence_;

@@ -102,6 +102,20 @@ TEST(DirtyBitmapTest, CollectTakesTheMarksAndAddsUp) {
   EXPECT_THAT(words, ElementsAre(0x31));
 }
 
+TEST(DirtyBitmapTest, WithMarkersStoppedItCollectsAndClearsTheSame) {
+  constexpr auto kAreStopped = DirtyBitmap::Markers::kAreStopped;
+  DirtyBitmap bitmap({.size = 200 * kPage, .page_size = kPage});
+  std::vector<uint64_t> words(bitmap.word_count());
+  bitmap.MarkPages({.first = 3, .count = 1});
+  bitmap.MarkPages({.first = 130, .count = 2});
+  EXPECT_EQ(bitmap.Collect(words, kAreStopped), 3u);
+  EXPECT_THAT(words, ElementsAre(uint64_t{1} << 3, 0, 0b1100, 0));
+  EXPECT_EQ(bitmap.Collect(words, kAreStopped), 0u);
+  bitmap.MarkPages({.first = 3, .count = 1});
+  bitmap.Clear(kAreStopped);
+  EXPECT_EQ(bitmap.Collect(words, kAreStopped), 0u);
+}
+
 TEST(DirtyBitmapTest, ShortBufferLeavesTheRest) {
   DirtyBitmap bitmap({.size = 128 * kPage, .page_size = kPage});
   bitmap.MarkPages({0, 128});

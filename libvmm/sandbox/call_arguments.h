@@ -119,6 +119,10 @@ class CallArguments {
     static_assert(std::is_trivially_copyable_v<T>);
     AppendBlock(bytes.data(), bytes.size_bytes(), true, !std::is_const_v<T>);
   }
+  template <typename T, size_t kSize>
+  void Append(std::span<T, kSize> bytes) {
+    Append(std::span<T>(bytes));
+  }
   template <typename T>
   void Append(Out<T> out) {
     static_assert(std::is_trivially_copyable_v<T>);

@@ -3,7 +3,6 @@
 
 #include <fcntl.h>
 
-#include <algorithm>
 #include <bit>
 #include <cerrno>
 #include <span>
@@ -83,9 +82,9 @@ absl::StatusOr<UniqueFd> Cell::DuplicateMemoryFd() const {
 }
 
 absl::Status Cell::CollectDirty(absl::FunctionRef<void(Gpa page)> visit) {
-  std::fill(words_.begin(), words_.end(), 0);
+  // The kernel writes all the words.
   LIBVMM_RETURN_IF_ERROR(GetDirtyLog(memory_.slots().front(), words_));
-  dirty_->Collect(words_);
+  dirty_->Collect(words_, DirtyBitmap::Markers::kAreStopped);
   for (size_t i = 0; i < words_.size(); ++i) {
     for (uint64_t word = words_[i]; word != 0; word &= word - 1) {
       const uint64_t page =

@@ -11,6 +11,7 @@
 #include "libvmm/boot/control_registers.h"
 #include "libvmm/boot/segment_descriptor.h"
 #include "libvmm/kvm/abi.h"
+#include "libvmm/kvm/vcpu_state.h"
 #include "libvmm/sandbox/runtime/runtime_code.h"
 #include "libvmm/sandbox/runtime/runtime_layout.h"
 
@@ -26,6 +27,7 @@ struct GuestCpu::Snapshot {
   kvm_sregs special{};
   kvm_sregs base{};
   kvm_vcpu_events events{};
+  kvm_debugregs debug{};
   Ring ring = Ring::k3;
 };
 
@@ -53,6 +55,7 @@ struct WorkRange {
 constexpr size_t kWorkRanges = RuntimeLayout::kPageSize / sizeof(WorkRange);
 
 constexpr uint8_t kGeneralProtection = 13;
+constexpr uint8_t kPageFault = 14;
 
 // An OUT with an immediate port has two bytes. Whether RIP is at it or behind
 // it at the exit depends on the KVM.
@@ -135,9 +138,10 @@ absl::Status GuestCpu::StartCall(const CallRegisters& call) {
 
 absl::Status GuestCpu::StartProgram(Gva entry, Gva stack_pointer) {
   kvm_regs registers{};
+  registers.rax = entry.value();
   registers.rsp = stack_pointer.value();
   registers.rflags = kUserFlagsAlways;
-  LIBVMM_RETURN_IF_ERROR(EnterRing3(entry, registers));
+  LIBVMM_RETURN_IF_ERROR(EnterRing3(RuntimeCode::call(), registers));
   return vcpu_.SetRegisters(registers);
 }
 
@@ -156,9 +160,11 @@ absl::StatusOr<CpuEvent> GuestCpu::Run(VcpuThread* thread,
         continue;
       case ExitReason::kDeadline:
         ring_ = Ring::kUnknown;
+        may_have_stepped_ = true;
         return CpuEvent::kDeadline;
       case ExitReason::kKicked:
         ring_ = Ring::kUnknown;
+        may_have_stepped_ = true;
         return CpuEvent::kKicked;
       default:
         return Decode(exit);
@@ -179,6 +185,7 @@ absl::StatusOr<CpuEvent> GuestCpu::Decode(const Exit& exit) {
   }
   LIBVMM_ASSIGN_OR_RETURN(registers_, vcpu_.Registers());
   ring_ = Ring::kUnknown;
+  may_have_stepped_ = true;
   broken_ = reason;
   unsettled_ = true;
   return CpuEvent::kBroken;
@@ -187,6 +194,9 @@ absl::StatusOr<CpuEvent> GuestCpu::Decode(const Exit& exit) {
 absl::StatusOr<CpuEvent> GuestCpu::DecodeSyscall() {
   LIBVMM_ASSIGN_OR_RETURN(kvm_regs* const registers, vcpu_.MutableRegisters());
   registers_ = registers;
+  if (RflagsTrap::Get(registers->rflags | registers->r11) != 0) {
+    may_have_stepped_ = true;
+  }
   const Gva rip(registers->rip);
   Gva back(registers->rcx);
   bool returned = false;
@@ -224,6 +234,7 @@ absl::StatusOr<CpuEvent> GuestCpu::DecodeTrap() {
                            std::as_writable_bytes(std::span(&frame, 1))) ||
       SelectorRpl::Get(static_cast<uint16_t>(frame.cs)) == 0) {
     ring_ = Ring::kUnknown;
+    may_have_stepped_ = true;
     broken_ = ExitReason::kException;
     return CpuEvent::kBroken;
   }
@@ -233,6 +244,9 @@ absl::StatusOr<CpuEvent> GuestCpu::DecodeTrap() {
            .rip = Gva(frame.rip),
            .rsp = Gva(frame.rsp),
            .rflags = frame.rflags};
+  if (trap_.vector != kPageFault || RflagsTrap::Get(frame.rflags) != 0) {
+    may_have_stepped_ = true;
+  }
   return CpuEvent::kTrap;
 }
 
@@ -335,6 +349,7 @@ absl::StatusOr<std::shared_ptr<const GuestCpu::Snapshot>> GuestCpu::Save() {
   snapshot->special = *special;
   LIBVMM_ASSIGN_OR_RETURN(const kvm_vcpu_events* const events, vcpu_.Events());
   snapshot->events = *events;
+  LIBVMM_ASSIGN_OR_RETURN(snapshot->debug, GetVcpuState<kvm_debugregs>(vcpu_));
   snapshot->base = base_->special;
   snapshot->ring = ring_;
   return std::shared_ptr<const Snapshot>(std::move(snapshot));
@@ -344,6 +359,10 @@ absl::Status GuestCpu::Restore(const Snapshot& snapshot) {
   base_->special = snapshot.base;
   ring_ = snapshot.ring;
   kicked_ = false;
+  if (may_have_stepped_) {
+    LIBVMM_RETURN_IF_ERROR(SetVcpuState(vcpu_, snapshot.debug));
+    may_have_stepped_ = false;
+  }
   LIBVMM_RETURN_IF_ERROR(vcpu_.SetSpecialRegisters(snapshot.special));
   LIBVMM_RETURN_IF_ERROR(vcpu_.SetRegisters(snapshot.general));
   return vcpu_.SetEvents(snapshot.events);

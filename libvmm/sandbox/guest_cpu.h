@@ -78,7 +78,8 @@ class GuestCpu {
   };
   // The next Run enters a function. What the call does not set is zero.
   absl::Status StartCall(const CallRegisters& call);
-  // The next Run starts a program; general registers are zero.
+  // The next Run starts a program. General registers are zero but for RAX, which
+  // means nothing to it.
   absl::Status StartProgram(Gva entry, Gva stack_pointer);
 
   // Runs ring 3 until something happens. With a thread, its deadline counts and
@@ -117,7 +118,9 @@ class GuestCpu {
   // function meanwhile, or to come back much later. Costs up to three ioctls.
   absl::StatusOr<std::shared_ptr<const Snapshot>> Save();
   // Goes to that state; may be done at any time and on the CPU of another
-  // sandbox with the same memory. No ioctl.
+  // sandbox with the same memory. No ioctl, but one for the debug registers
+  // after an exception other than a page fault, a deadline or a kick: a single
+  // step of ring 3 may have left its mark in DR6.
   absl::Status Restore(const Snapshot& snapshot);
   // The same within one system call: only general registers. No ioctl.
   struct SavedSyscall {
@@ -155,6 +158,8 @@ class GuestCpu {
   // A kick that came during a refresh.
   bool kicked_ = false;
   bool unsettled_ = false;
+  // Ring 3 may have single-stepped, which is all that it can do to DR6.
+  bool may_have_stepped_ = false;
   const kvm_regs* registers_ = nullptr;  // never null once made
   Trap trap_{};
   ExitReason broken_ = ExitReason::kHardwareUnknown;

@@ -153,16 +153,12 @@ absl::StatusOr<std::unique_ptr<Instance>> Instance::Clone(
 }
 
 absl::StatusOr<Gva> Instance::MapStack(uint64_t size) {
-  const int64_t start =
-      space_->Map({.size = size + kStackGuard,
-                   .access = {.readable = true, .writable = true}});
-  if (start < 0) {
+  const int64_t start = space_->Map({.size = size + kStackGuard});
+  const Gva bottom(static_cast<uint64_t>(start));
+  if (start < 0 || space_->Protect({bottom + kStackGuard, size},
+                                   {.readable = true, .writable = true}) < 0) {
     return absl::ResourceExhaustedError(absl::StrCat(
         "memory_size is too small for a stack of ", size, " bytes"));
-  }
-  const Gva bottom(static_cast<uint64_t>(start));
-  if (space_->Protect({bottom, kStackGuard}, {}) < 0) {
-    return absl::ResourceExhaustedError("no guard below a stack");
   }
   return bottom + kStackGuard + size;
 }

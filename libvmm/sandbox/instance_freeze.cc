@@ -93,14 +93,23 @@ absl::Status Instance::Reset(Keep keep, bool strict) {
     return absl::FailedPreconditionError("the sandbox is failed");
   }
   state_ = SandboxState::kFailed;
-  if (strict || cpu_->unsettled()) LIBVMM_RETURN_IF_ERROR(cpu_->Settle());
+  // After an exit that ring 3 should not be able to cause, ring 0 is not trusted
+  // either: a shutdown, for one, resets the vCPU on some KVMs.
+  const bool everything = strict || cpu_->unsettled();
+  if (everything) LIBVMM_RETURN_IF_ERROR(cpu_->Settle());
   LIBVMM_RETURN_IF_ERROR(RestoreMemory(keep));
   space_->Restore(image_->space);
   files_->Restore(image_->files);
   process_ = image_->process;
+  if (everything) {
+    LIBVMM_RETURN_IF_ERROR(image_->vcpu.Restore(cell_->vcpu()));
+  }
   LIBVMM_RETURN_IF_ERROR(RestoreRest());
   state_ = SandboxState::kReady;
-  return absl::OkStatus();
+  if (!setup_->options.verify_resets) return absl::OkStatus();
+  const absl::Status verified = Verify();
+  if (!verified.ok()) state_ = SandboxState::kFailed;
+  return verified;
 }
 
 absl::Status Instance::RestoreMemory(Keep keep) {
@@ -108,9 +117,11 @@ absl::Status Instance::RestoreMemory(Keep keep) {
   const AddressSpace::Snapshot& before = image_->space;
   const std::span<std::byte> bytes = cell_->bytes();
   bool sound = true;
+  bool tables = false;
   LIBVMM_RETURN_IF_ERROR(cell_->CollectDirty([&](Gpa page) {
     const std::span<const std::byte> content = PageOf(pristine, page);
     if (space_->IsTable(page) || before.IsTable(page)) {
+      tables = true;
       sound = space_->RestoreTable(page, content) && sound;
     } else if (keep == Keep::kPages) {
       std::memcpy(bytes.data() + page.value(), content.data(), kPageSize);
@@ -121,7 +132,8 @@ absl::Status Instance::RestoreMemory(Keep keep) {
       ::madvise(bytes.data(), bytes.size(), MADV_DONTNEED) != 0) {
     return ErrnoStatus(errno, "madvise(MADV_DONTNEED, the sandbox's memory)");
   }
-  cell_->ForgetHostWrites();
+  // Tables are written through memory(), which makes them dirty again.
+  if (tables) cell_->ForgetHostWrites();
   if (!sound) return absl::InternalError("a page table is not in memory");
   return absl::OkStatus();
 }
@@ -143,17 +155,13 @@ absl::Status Instance::RestoreRest() {
   failure_ = absl::OkStatus();
   exit_code_ = 0;
   fault_ = {};
+  last_fault_ = {};
   same_faults_ = 0;
   return absl::OkStatus();
 }
 
 absl::Status Instance::ResetStrictly() {
-  LIBVMM_RETURN_IF_ERROR(Reset(Keep::kPages, /*strict=*/true));
-  state_ = SandboxState::kFailed;
-  LIBVMM_RETURN_IF_ERROR(image_->vcpu.Restore(cell_->vcpu()));
-  LIBVMM_RETURN_IF_ERROR(cpu_->Restore(*image_->cpu));
-  state_ = SandboxState::kReady;
-  return absl::OkStatus();
+  return Reset(Keep::kPages, /*strict=*/true);
 }
 
 absl::Status Instance::Verify() {

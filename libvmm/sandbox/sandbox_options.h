@@ -56,6 +56,9 @@ struct SandboxOptions {
   // For each call that does not bring its own.
   CallLimits limits{};
 
+  // Every reset ends with Sandbox::Verify: for debugging.
+  bool verify_resets = false;
+
   // Not zero: addresses of stacks, mappings and position-independent programs
   // are moved by it. Clones share them.
   uint64_t layout_seed = 0;

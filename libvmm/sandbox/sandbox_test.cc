@@ -87,6 +87,11 @@ TEST_F(SandboxTest, CallsWithEveryKindOfArgument) {
       sandbox.Call<unsigned>("sum", std::span<const uint8_t>(bytes),
                              bytes.size()));
   EXPECT_EQ(total.value(), 3000u);
+  // A span of fixed extent is a span, not a structure.
+  const std::array<uint8_t, 300> fixed = {1, 2, 3};
+  ASSERT_OK_AND_ASSIGN(
+      total, sandbox.Call<unsigned>("sum", std::span(fixed), fixed.size()));
+  EXPECT_EQ(total.value(), 6u);
   std::array<uint8_t, 5> row = {1, 2, 3, 4, 5};
   ASSERT_OK_AND_ASSIGN(
       const Outcome<void> reversed,

@@ -140,6 +140,7 @@ std::unique_ptr<AddressSpace> AddressSpace::Create(GuestMemory& memory,
 }
 
 PageTableEditor AddressSpace::Editor() {
+  last_.reset();
   return PageTableEditor(
       {.memory = memory_, .frames = frames_, .stale = stale_, .root = root()});
 }
@@ -484,6 +485,19 @@ std::optional<AddressSpace::Translation> AddressSpace::Translate(
                      found->page.access};
 }
 
+std::optional<AddressSpace::Translation> AddressSpace::TranslateNext(Gva gva) {
+  if (gva < kUserStart || gva >= kUserEnd) return {};
+  const Gva start = gva.AlignDown(kPagesPerTable * kPageSize);
+  const bool known = last_ && last_->start == start;
+  const auto found =
+      known ? PageTableEditor::FindInTable(memory_, *frames_, last_->table, gva)
+            : PageTableEditor::Find(memory_, *frames_, root(), gva);
+  if (!found) return {};
+  if (!known) last_ = {start, found->entry.AlignDown(kPageSize)};
+  return Translation{found->page.frame + gva.value() % kPageSize,
+                     found->page.access};
+}
+
 std::optional<Area> AddressSpace::FindArea(Gva gva) const {
   const Area* area = list().Find(gva);
   if (area == nullptr) return {};
@@ -511,6 +525,7 @@ bool AddressSpace::IsTable(Gpa page) const {
 }
 
 bool AddressSpace::RestoreTable(Gpa page, std::span<const std::byte> pristine) {
+  last_.reset();
   std::array<uint64_t, kPagesPerTable> wanted;
   std::array<uint64_t, kPagesPerTable> current;
   const auto wanted_bytes = std::as_writable_bytes(std::span(wanted));
@@ -533,6 +548,7 @@ bool AddressSpace::RestoreTable(Gpa page, std::span<const std::byte> pristine) {
 }
 
 void AddressSpace::Restore(const Snapshot& snapshot) {
+  last_.reset();
   layout_.Adopt(snapshot.layout_);
   frames_.Adopt(snapshot.frames_);
 }

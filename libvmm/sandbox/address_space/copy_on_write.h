@@ -47,7 +47,6 @@ class CopyOnWrite {
 
   void Adopt(const std::shared_ptr<const T>& shared) {
     if (owned_ != nullptr) spare_ = std::move(owned_);
-    owned_.reset();
     current_ = shared;
   }
 

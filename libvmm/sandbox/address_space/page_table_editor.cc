@@ -78,19 +78,26 @@ std::optional<PageTableEditor::Found> PageTableEditor::Find(
     const GuestMemory& memory, const FrameAllocator& frames, Gpa root,
     Gva gva) {
   Gpa table = root;
-  for (int level = kRootLevel;; --level) {
-    const Gpa place = EntryAt(table, IndexAt(level, gva));
-    const std::optional<uint64_t> entry = memory.Load<uint64_t>(place);
+  for (int level = kRootLevel; level > 1; --level) {
+    const std::optional<uint64_t> entry =
+        memory.Load<uint64_t>(EntryAt(table, IndexAt(level, gva)));
     if (!entry) return {};
-    if (level == 1) {
-      const std::optional<UserPage> page = PageOf(frames, *entry);
-      if (!page) return {};
-      return Found{gva.AlignDown(kPageSize), place, *page};
-    }
     const std::optional<Gpa> below = TableBelow(frames, *entry);
     if (!below) return {};
     table = *below;
   }
+  return FindInTable(memory, frames, table, gva);
+}
+
+std::optional<PageTableEditor::Found> PageTableEditor::FindInTable(
+    const GuestMemory& memory, const FrameAllocator& frames, Gpa table,
+    Gva gva) {
+  const Gpa place = EntryAt(table, IndexAt(1, gva));
+  const std::optional<uint64_t> entry = memory.Load<uint64_t>(place);
+  if (!entry) return {};
+  const std::optional<UserPage> page = PageOf(frames, *entry);
+  if (!page) return {};
+  return Found{gva.AlignDown(kPageSize), place, *page};
 }
 
 void PageTableEditor::ForEach(Gva start, Gva end,

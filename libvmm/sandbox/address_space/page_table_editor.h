@@ -60,6 +60,11 @@ class PageTableEditor {
   [[nodiscard]] static std::optional<Found> Find(const GuestMemory& memory,
                                                  const FrameAllocator& frames,
                                                  Gpa root, Gva gva);
+  // The same in the last-level table that an earlier Find led to, which is a
+  // table still.
+  [[nodiscard]] static std::optional<Found> FindInTable(
+      const GuestMemory& memory, const FrameAllocator& frames, Gpa table,
+      Gva gva);
 
   // Visits those of [start, end), lowest first. `visit` may change the entry,
   // and entries and tables elsewhere.

@@ -13,7 +13,7 @@ uint64_t BytesInPage(Gva gva) { return kPageSize - gva.value() % kPageSize; }
 }  // namespace
 
 std::optional<Gpa> UserMemory::Resolve(Gva gva, Use use) {
-  std::optional<AddressSpace::Translation> page = space_.Translate(gva);
+  std::optional<AddressSpace::Translation> page = space_.TranslateNext(gva);
   const auto usable = [&] {
     return page && (!use.kind || Allows(page->access, *use.kind));
   };
@@ -22,7 +22,7 @@ std::optional<Gpa> UserMemory::Resolve(Gva gva, Use use) {
       use.kind ? space_.Populate(gva, *use.kind) : space_.PopulateAny(gva);
   if (result == PopulateResult::kOutOfMemory) ran_out_ = true;
   if (result != PopulateResult::kDone) return {};
-  page = space_.Translate(gva);
+  page = space_.TranslateNext(gva);
   if (!usable()) return {};
   return page->gpa;
 }

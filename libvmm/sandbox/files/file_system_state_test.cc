@@ -5,7 +5,9 @@
 #include <unistd.h>
 
 #include <array>
+#include <functional>
 #include <memory>
+#include <set>
 #include <span>
 #include <string>
 #include <thread>
@@ -135,6 +137,66 @@ TEST(FileSystemStateTest, RestoreBringsBackDescriptorsAndOffsets) {
   // Duplicates still share their offset.
   EXPECT_EQ(ReadSome(*files, copy, 4), "base");
   EXPECT_EQ(ReadSome(*files, kept, 2), "'s");
+}
+
+// Each kind of change alone makes Restore look.
+TEST(FileSystemStateTest, RestoreSeesEachKindOfChange) {
+  const auto files = Make();
+  const int fd = Open(*files, "/base", O_RDWR);
+  const int directory = Open(*files, "/", O_RDONLY);
+  std::array<std::byte, 8> some;
+  std::array<std::byte, 100> entries;
+  std::array<int, 2> fds;
+  const std::function<int64_t()> changes[] = {
+      [&] { return files->Read(fd, some); },
+      [&] { return files->Write(fd, some); },
+      [&] { return files->Seek(fd, 3, SEEK_SET); },
+      [&] { return files->GetDents(directory, entries); },
+      [&] { return files->Fcntl(fd, F_SETFL, O_APPEND); },
+      [&] { return files->Fcntl(fd, F_SETFD, FD_CLOEXEC); },
+      [&] { return files->Close(fd); },
+      [&] { return files->Dup(fd); },
+      [&] { return files->Dup2(fd, 20); },
+      [&] { return files->Pipe(0, fds); },
+      [&] { return files->ChangeDirectory("/dir"); },
+      [&] { return int64_t{files->SetUmask(0)}; },
+      [&] { return files->ChangeMode(AT_FDCWD, "/base", 0, 0); },
+      [&] { return files->Unlink(AT_FDCWD, "/base", 0); },
+  };
+  const auto looks = [&] {
+    FileStat stat;
+    const int64_t found = files->Stat(AT_FDCWD, "/base", 0, stat);
+    const uint32_t umask = files->SetUmask(0);
+    files->SetUmask(umask);
+    return absl::StrCat(
+        found, " ", stat.mode, " ", files->Seek(fd, 0, SEEK_CUR), " ",
+        files->Seek(directory, 0, SEEK_CUR), " ", files->Fcntl(fd, F_GETFL, 0),
+        " ", files->Fcntl(fd, F_GETFD, 0), " ", files->usage().descriptors, " ",
+        Exists(*files, "inner"), " ", umask, " ", Contents(*files, "/base"));
+  };
+  const std::string before = looks();
+  const FileSystemState state = files->Save();
+  for (size_t i = 0; i < std::size(changes); ++i) {
+    SCOPED_TRACE(i);
+    EXPECT_GE(changes[i](), 0);
+    files->Restore(state);
+    EXPECT_EQ(looks(), before);
+    files->Restore(state);
+  }
+}
+
+TEST(FileSystemStateTest, InodeNumbersAreTheSameAfterRestore) {
+  const auto files = Make();
+  const FileSystemState state = files->Save();
+  std::set<uint64_t> inodes;
+  for (int i = 0; i < 3; ++i) {
+    ASSERT_OK(files->WriteFile("/new", Bytes("x")));
+    FileStat stat;
+    ASSERT_EQ(files->Stat(AT_FDCWD, "/new", 0, stat), 0);
+    inodes.insert(stat.inode);
+    files->Restore(state);
+  }
+  EXPECT_EQ(inodes.size(), 1u);
 }
 
 TEST(FileSystemStateTest, RestoreBringsBackAFileWithoutAName) {

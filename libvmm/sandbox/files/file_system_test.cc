@@ -270,6 +270,29 @@ TEST(FileSystemPathsTest, ParentOfADirectoryWhoseParentIsGoneIsNowhere) {
   EXPECT_EQ(files->usage().files, 1u);
 }
 
+TEST(FileSystemPathsTest, ParentThatWasInTheTreeIsGoneToo) {
+  FileTreeBuilder builder;
+  ASSERT_OK(builder.AddDirectory("/a/b"));
+  FileSystem::Options options;
+  options.tree = std::move(builder).Build();
+  const auto files = Make(std::move(options));
+  ASSERT_EQ(files->ChangeDirectory("/a/b"), 0);
+  ASSERT_EQ(files->Unlink(AT_FDCWD, "/a/b", AT_REMOVEDIR), 0);
+  ASSERT_EQ(files->Unlink(AT_FDCWD, "/a", AT_REMOVEDIR), 0);
+  EXPECT_EQ(files->Access(AT_FDCWD, "..", F_OK, 0), -ENOENT);
+  const FileSystemState state = files->Save();
+  EXPECT_EQ(files->Access(AT_FDCWD, "..", F_OK, 0), -ENOENT);
+}
+
+TEST(FileSystemPathsTest, AFileWithoutANameGetsNoNewOne) {
+  const auto files = Make();
+  const int fd = Open(*files, "/dir/file");
+  EXPECT_EQ(files->Link({fd, ""}, {AT_FDCWD, "/x"}, AT_EMPTY_PATH), 0);
+  EXPECT_EQ(files->Unlink(AT_FDCWD, "/x", 0), 0);
+  EXPECT_EQ(files->Unlink(AT_FDCWD, "/dir/file", 0), 0);
+  EXPECT_EQ(files->Link({fd, ""}, {AT_FDCWD, "/x"}, AT_EMPTY_PATH), -ENOENT);
+}
+
 TEST(FileSystemPathsTest, ADeepTreeOverflowsOnlyGetcwd) {
   const auto files = Make();
   for (int i = 0; i < 5000; ++i) {

@@ -88,8 +88,10 @@ GLOBAL(user_syscall)
   out %al, $SYSCALL_PORT
   ud2
 
-// The way into a function: RAX is its address, R10 its fourth argument (SYSRET
-// needs RCX), RBX where eight doubles stand.
+// The way into a function or program: RAX is its address, R10 the fourth argument
+// (SYSRET needs RCX), RBX where eight doubles stand. DS and ES are set here, since
+// a KVM that runs ring 3 on the host's descriptor tables leaves them as another
+// program had them.
   .balign 16
 GLOBAL(call_with_doubles)
   movsd (%rbx), %xmm0
@@ -101,6 +103,9 @@ GLOBAL(call_with_doubles)
   movsd 48(%rbx), %xmm6
   movsd 56(%rbx), %xmm7
 GLOBAL(call)
+  xor %ecx, %ecx
+  mov %ecx, %ds
+  mov %ecx, %es
   mov %r10, %rcx
   jmp *%rax
 
