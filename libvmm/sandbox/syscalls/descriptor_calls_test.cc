@@ -96,9 +96,12 @@ TEST(ReadTest, BigBufferOfASmallFileTakesNoMemory) {
                     MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
   ASSERT_GT(address, 0);
   const int64_t file = Open(process, "/etc/motd", O_RDONLY);
+  const uint64_t used = process.space().used_frames();
   EXPECT_EQ(process.Value(SYS_read, file, address, int64_t{1} << 30), 6);
   process.input = "typed";
   EXPECT_EQ(process.Value(SYS_read, 0, address, int64_t{1} << 30), 5);
+  // 64 KiB, and the tables that lead there.
+  EXPECT_LE(process.space().used_frames(), used + 16 + 4);
 }
 
 TEST(WriteTest, BigFilesGoThroughWhole) {
@@ -255,6 +258,7 @@ TEST(StreamTest, ReadIsNotAskedTwice) {
          outcome.index() == 0) {
     const int64_t count = std::get<SyscallReturned>(outcome).value;
     ASSERT_GT(count, 0);
+    ASSERT_LE(count, 64 << 10);
     total += count;
   }
   EXPECT_EQ(total, 100'000);

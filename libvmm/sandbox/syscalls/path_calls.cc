@@ -113,9 +113,9 @@ int64_t Newfstatat(SyscallContext& context, const SyscallArguments& args) {
 
 int64_t Statx(SyscallContext& context, const SyscallArguments& args) {
   constexpr uint32_t kReserved = uint32_t{1} << 31;  // STATX__RESERVED
-  const int32_t flags = args.Int(2) & ~AT_STATX_SYNC_TYPE;
+  const int32_t flags = args.Int(2);
   if ((args.Unsigned(3) & kReserved) != 0 ||
-      (args.Int(2) & AT_STATX_SYNC_TYPE) == AT_STATX_SYNC_TYPE) {
+      (flags & AT_STATX_SYNC_TYPE) == AT_STATX_SYNC_TYPE) {
     return -EINVAL;
   }
   return WithPath(context, args.Pointer(1), [&](const std::string& name) {
