@@ -64,9 +64,7 @@ class Cell {
   absl::StatusOr<UniqueFd> DuplicateMemoryFd() const;
 
   // What was written through memory() is not dirty any more.
-  void ForgetHostWrites() {
-    dirty_->Clear(DirtyBitmap::Markers::kAreStopped);
-  }
+  void ForgetHostWrites() { dirty_->Clear(DirtyBitmap::Markers::kAreStopped); }
 
   // Calls `visit` for each page written since the last call, by the vCPU or
   // through memory(), lowest first. One ioctl (KVM_GET_DIRTY_LOG), whose cost

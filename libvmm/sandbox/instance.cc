@@ -151,8 +151,8 @@ absl::StatusOr<std::unique_ptr<Instance>> Instance::Clone(
   instance->initialized_ = instance->image_->initialized;
   // No code in ring 3 can change it, so this is the one time. Where KVM keeps
   // it, the counter goes on as that of the sandbox that was frozen.
-  LIBVMM_RETURN_IF_ERROR(instance->image_->vcpu.Restore(
-      instance->cell_->vcpu(), VcpuParts::kTsc));
+  LIBVMM_RETURN_IF_ERROR(
+      instance->image_->vcpu.Restore(instance->cell_->vcpu(), VcpuParts::kTsc));
   LIBVMM_RETURN_IF_ERROR(instance->RestoreRest());
   return instance;
 }

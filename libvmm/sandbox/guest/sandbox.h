@@ -76,51 +76,50 @@ static inline double libvmm_to_double(long bits) {
 }
 
 /* The word in which the host writes the function's number; see loader.h. */
-#define LIBVMM_IMPORT_WORD(name)                                            \
-  LIBVMM_EXTERN_C __attribute__((used, visibility("default"))) const volatile \
-      unsigned long libvmm_import_##name;                                   \
+#define LIBVMM_IMPORT_WORD(name)                               \
+  LIBVMM_EXTERN_C __attribute__((used, visibility("default"))) \
+  const volatile unsigned long libvmm_import_##name;           \
   const volatile unsigned long libvmm_import_##name = 0x4c56ffff;
 
-#define LIBVMM_IMPORT0(R, name)                                             \
-  LIBVMM_IMPORT_WORD(name)                                                  \
-  static inline R name(void) {                                              \
-    return (R)libvmm_host_call(libvmm_import_##name, 0, 0, 0, 0, 0, 0);     \
+#define LIBVMM_IMPORT0(R, name)                                         \
+  LIBVMM_IMPORT_WORD(name)                                              \
+  static inline R name(void) {                                          \
+    return (R)libvmm_host_call(libvmm_import_##name, 0, 0, 0, 0, 0, 0); \
   }
-#define LIBVMM_IMPORT1(R, name, A)                                          \
-  LIBVMM_IMPORT_WORD(name)                                                  \
-  static inline R name(A a) {                                               \
-    return (R)libvmm_host_call(libvmm_import_##name, (long)a, 0, 0, 0, 0,   \
-                               0);                                          \
+#define LIBVMM_IMPORT1(R, name, A)                                            \
+  LIBVMM_IMPORT_WORD(name)                                                    \
+  static inline R name(A a) {                                                 \
+    return (R)libvmm_host_call(libvmm_import_##name, (long)a, 0, 0, 0, 0, 0); \
   }
-#define LIBVMM_IMPORT2(R, name, A, B)                                       \
-  LIBVMM_IMPORT_WORD(name)                                                  \
-  static inline R name(A a, B b) {                                          \
-    return (R)libvmm_host_call(libvmm_import_##name, (long)a, (long)b, 0,   \
-                               0, 0, 0);                                    \
+#define LIBVMM_IMPORT2(R, name, A, B)                                        \
+  LIBVMM_IMPORT_WORD(name)                                                   \
+  static inline R name(A a, B b) {                                           \
+    return (R)libvmm_host_call(libvmm_import_##name, (long)a, (long)b, 0, 0, \
+                               0, 0);                                        \
   }
-#define LIBVMM_IMPORT3(R, name, A, B, C)                                    \
-  LIBVMM_IMPORT_WORD(name)                                                  \
-  static inline R name(A a, B b, C c) {                                     \
-    return (R)libvmm_host_call(libvmm_import_##name, (long)a, (long)b,      \
-                               (long)c, 0, 0, 0);                           \
+#define LIBVMM_IMPORT3(R, name, A, B, C)                               \
+  LIBVMM_IMPORT_WORD(name)                                             \
+  static inline R name(A a, B b, C c) {                                \
+    return (R)libvmm_host_call(libvmm_import_##name, (long)a, (long)b, \
+                               (long)c, 0, 0, 0);                      \
   }
-#define LIBVMM_IMPORT4(R, name, A, B, C, D)                                 \
-  LIBVMM_IMPORT_WORD(name)                                                  \
-  static inline R name(A a, B b, C c, D d) {                                \
-    return (R)libvmm_host_call(libvmm_import_##name, (long)a, (long)b,      \
-                               (long)c, (long)d, 0, 0);                     \
+#define LIBVMM_IMPORT4(R, name, A, B, C, D)                            \
+  LIBVMM_IMPORT_WORD(name)                                             \
+  static inline R name(A a, B b, C c, D d) {                           \
+    return (R)libvmm_host_call(libvmm_import_##name, (long)a, (long)b, \
+                               (long)c, (long)d, 0, 0);                \
   }
-#define LIBVMM_IMPORT5(R, name, A, B, C, D, E)                              \
-  LIBVMM_IMPORT_WORD(name)                                                  \
-  static inline R name(A a, B b, C c, D d, E e) {                           \
-    return (R)libvmm_host_call(libvmm_import_##name, (long)a, (long)b,      \
-                               (long)c, (long)d, (long)e, 0);               \
+#define LIBVMM_IMPORT5(R, name, A, B, C, D, E)                         \
+  LIBVMM_IMPORT_WORD(name)                                             \
+  static inline R name(A a, B b, C c, D d, E e) {                      \
+    return (R)libvmm_host_call(libvmm_import_##name, (long)a, (long)b, \
+                               (long)c, (long)d, (long)e, 0);          \
   }
-#define LIBVMM_IMPORT6(R, name, A, B, C, D, E, F)                           \
-  LIBVMM_IMPORT_WORD(name)                                                  \
-  static inline R name(A a, B b, C c, D d, E e, F f) {                      \
-    return (R)libvmm_host_call(libvmm_import_##name, (long)a, (long)b,      \
-                               (long)c, (long)d, (long)e, (long)f);         \
+#define LIBVMM_IMPORT6(R, name, A, B, C, D, E, F)                      \
+  LIBVMM_IMPORT_WORD(name)                                             \
+  static inline R name(A a, B b, C c, D d, E e, F f) {                 \
+    return (R)libvmm_host_call(libvmm_import_##name, (long)a, (long)b, \
+                               (long)c, (long)d, (long)e, (long)f);    \
   }
 
 #endif /* LIBVMM_SANDBOX_GUEST_SANDBOX_H_ */
