@@ -264,12 +264,6 @@ absl::Status GuestCpu::EndSyscall(uint64_t result) {
   return EnterRing3(Gva(registers->rip), *registers);
 }
 
-absl::Status GuestCpu::RepeatSyscall() {
-  constexpr uint64_t kSyscallSize = 2;
-  LIBVMM_ASSIGN_OR_RETURN(kvm_regs* const registers, vcpu_.MutableRegisters());
-  return EnterRing3(Gva(registers->rip) - kSyscallSize, *registers);
-}
-
 absl::Status GuestCpu::ResumeTrap() {
   LIBVMM_ASSIGN_OR_RETURN(kvm_regs* const registers, vcpu_.MutableRegisters());
   registers->rip = RuntimeCode::trap_resume().value();

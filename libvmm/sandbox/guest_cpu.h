@@ -100,8 +100,6 @@ class GuestCpu {
 
   // Goes on behind the SYSCALL, with `result` in RAX.
   absl::Status EndSyscall(uint64_t result);
-  // Executes the SYSCALL again.
-  absl::Status RepeatSyscall();
   // Executes the instruction that trapped again.
   absl::Status ResumeTrap();
 

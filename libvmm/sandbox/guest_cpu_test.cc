@@ -172,7 +172,7 @@ LIBVMM_GUEST_CODE(kSystemCall, 64, R"(
   ret
 )");
 
-TEST_F(GuestCpuTest, SystemCallIsServedAndRepeated) {
+TEST_F(GuestCpuTest, SystemCallIsServed) {
   ASSERT_EQ(Call(kSystemCall, {1, 2, 3}), CpuEvent::kSyscall);
   EXPECT_EQ(cpu_->registers().rax, 77u);
   EXPECT_EQ(cpu_->registers().rdi, 1u);
@@ -181,9 +181,6 @@ TEST_F(GuestCpuTest, SystemCallIsServedAndRepeated) {
   EXPECT_EQ(cpu_->registers().r10, 4u);
   constexpr uint64_t kBehind = 13;
   EXPECT_EQ(cpu_->registers().rip, (kCode + kBehind).value());
-  ASSERT_OK(cpu_->RepeatSyscall());
-  ASSERT_EQ(Run(), CpuEvent::kSyscall);
-  EXPECT_EQ(cpu_->registers().rax, 77u);
   ASSERT_OK(cpu_->EndSyscall(100));
   ASSERT_EQ(Run(), CpuEvent::kReturned);
   EXPECT_EQ(cpu_->registers().rax, 101u);
