@@ -20,7 +20,7 @@ FLAGS = ("-std=c++20 -fno-exceptions -fno-rtti -Wall -Wextra -Wpedantic -Wshadow
          "-Werror -Wfatal-errors -fsyntax-only").split()
 GCC = ["g++", *FLAGS]
 CLANG = ["clang++", *FLAGS, "-Wthread-safety"]
-NOT_PUBLIC = re.compile(r"^libvmm/testing/|/internal/|_(test|fuzz)(_[a-z_]+)?\.")
+NOT_PUBLIC = re.compile(r"^libvmm/testing/|/internal/|/testdata/|_(test|fuzz)(_[a-z_]+)?\.")
 
 
 def complaint(command):

@@ -253,11 +253,12 @@ class EndsTest(SandboxTestCase):
         self.assertGreaterEqual(time.monotonic() - begin, 0.5)
 
     def test_signals_end_what_computes_sleeps_or_reads(self):
+        shell = (BUSYBOX, "sh", "-c")
         for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-            for then in ("while :; do :; done", "read a", "exec sleep 1000"):
-                with self.subTest(number=number, then=then):
-                    process = self.start("--", BUSYBOX, "sh", "-c", f"echo go; {then}",
-                                         stdin=subprocess.PIPE)
+            for arguments in ((*shell, "echo go; while :; do :; done"),
+                              (*shell, "echo go; read a"), (FAULTS, "sleep")):
+                with self.subTest(number=number, arguments=arguments):
+                    process = self.start("--", *arguments, stdin=subprocess.PIPE)
                     self.assertEqual(process.stdout.readline(), b"go\n")
                     process.send_signal(number)
                     self.assertEqual(process.wait(LIMIT), 128 + number)

@@ -120,6 +120,24 @@ class ReportTest(unittest.TestCase):
                        self.result("signal 11 5", passed), self.result(None)):
             self.assertEqual(stock_kvm_lab.summary([result]), 1)
 
+    def test_a_job_that_went_down_with_another_runs_again(self):
+        out = io.StringIO()
+        sheet = report.Report([job("one"), job("two"), job("three")], out=out)
+        for number in (0, 1):
+            sheet.start(number)
+            sheet.output(number, b"half")
+        self.assertEqual(sheet.lost("gone"), [0, 1])
+        for number in (0, 1):
+            self.assertFalse(sheet.results[number].ended)
+            self.assertEqual(sheet.results[number].output, b"")
+        sheet.start(0)
+        sheet.end(0, "exit 0 5")
+        sheet.start(1)
+        self.assertEqual(sheet.lost("gone"), [])
+        self.assertIsNone(sheet.results[0].failure)
+        self.assertIn("took the machine down", sheet.results[1].failure)
+        self.assertEqual(out.getvalue().count("== "), 3)
+
     def test_nothing_run_is_a_failure(self):
         self.assertEqual(stock_kvm_lab.summary([]), 1)
 

@@ -27,6 +27,10 @@ int main(int argc, char** argv) {
     for (;;) __asm__ volatile("");
   }
   if (strcmp(how, "pause") == 0) pause();
+  if (strcmp(how, "sleep") == 0) {
+    if (write(1, "go\n", 3) != 3) return 4;
+    sleep(1000);
+  }
   if (strcmp(how, "hoard") == 0) {
     for (;;) {
       char* const block = malloc(1 << 20);

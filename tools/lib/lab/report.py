@@ -95,11 +95,23 @@ class Report:
         self._print()
 
     def lost(self, text):
-        """The machine went down: the jobs that were running with it."""
-        for number in self._queue:
-            if not self.results[number].ended:
-                self.results[number].lost(text)
+        """The machine went down. Of several jobs that were running with it, one can
+        have done it: returns them, to be run again one by one. A single one has."""
+        running = [n for n in self._queue if not self.results[n].ended]
+        if len(running) == 1:
+            self.results[running[0]].lost(text)
         self._print()
+        if len(running) < 2:
+            return []
+        for number in running:
+            name = self.results[number].name
+            self._out.write(f"-- {name} went down with the machine, or took it down; "
+                            "it runs once more, alone\n")
+            self.results[number] = Result(name)
+            self._queue.remove(number)
+            self._printed.pop(number, None)
+        self._print()
+        return running
 
     def _print(self):
         while self._queue:

@@ -62,6 +62,7 @@ def run(packages, tools, jobs, report, say, data=(), parallel=2, memory=3072, cp
                             parallel, dict(data))
             size = os.path.getsize(archive) >> 20
             started = set()
+            again = False
             try:
                 for kind, index, content in machine.run(
                         os.path.join(packages, "vmlinuz"), archive, work, memory,
@@ -80,10 +81,13 @@ def run(packages, tools, jobs, report, say, data=(), parallel=2, memory=3072, cp
                     elif kind == machine.END:
                         report.end(left[index], content.decode())
             except machine.Lost as lost:
-                report.lost(str(lost))
+                for number in report.lost(str(lost)):
+                    jobs[number].exclusive = True
+                    started.remove(number)
+                    again = True
                 say(str(lost))
-                if not started:
+                if not started and not again:
                     return  # It does not even start; what is left was not run.
             left = [n for n in left if n not in started]
-            if left and started:
+            if left and (started or again):
                 say(f"starting another machine for the {len(left)} jobs left")
