@@ -42,7 +42,8 @@ class Input {
     return value;
   }
   std::vector<uint8_t> TakeBytes() {
-    const size_t size = std::min<size_t>(Take<uint8_t>(), left_.size());
+    const size_t wanted = Take<uint8_t>();  // Before the size that is left.
+    const size_t size = std::min(wanted, left_.size());
     std::vector<uint8_t> bytes(left_.begin(),
                                left_.begin() + static_cast<ptrdiff_t>(size));
     left_ = left_.subspan(size);
