@@ -149,6 +149,11 @@ absl::Status Instance::RestoreMemory(Keep keep) {
   LIBVMM_RETURN_IF_ERROR(cell_->CollectDirty([&](Gpa page) {
     const std::span<const std::byte> content = PageOf(pristine, page);
     if (space_->IsTable(page) || before.IsTable(page)) {
+      // Some processors mark tables dirty by walking them.
+      if (std::memcmp(bytes.data() + page.value(), content.data(), kPageSize) ==
+          0) {
+        return;
+      }
       tables = true;
       sound = space_->RestoreTable(page, content) && sound;
     } else if (keep == Keep::kPages) {
