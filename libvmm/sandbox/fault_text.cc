@@ -6,7 +6,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/string_view.h"
-#include "libvmm/base/field.h"
+#include "libvmm/sandbox/exceptions.h"
 #include "libvmm/sandbox/syscalls/syscall_table.h"
 
 namespace libvmm::sandbox {
@@ -37,10 +37,6 @@ constexpr std::array<absl::string_view, 22> kExceptions = {
     "virtualization exception",
     "control protection exception",
 };
-constexpr uint8_t kPageFault = 14;
-using FaultWrite = Field<uint32_t, 1, 1>;
-using FaultFetch = Field<uint32_t, 4, 4>;
-
 std::string What(const Fault& fault) {
   switch (fault.kind) {
     case Fault::Kind::kException:

@@ -12,6 +12,7 @@
 #include "libvmm/boot/segment_descriptor.h"
 #include "libvmm/kvm/abi.h"
 #include "libvmm/kvm/vcpu_state.h"
+#include "libvmm/sandbox/exceptions.h"
 #include "libvmm/sandbox/runtime/runtime_code.h"
 #include "libvmm/sandbox/runtime/runtime_layout.h"
 
@@ -53,9 +54,6 @@ struct WorkRange {
   uint64_t count;
 };
 constexpr size_t kWorkRanges = RuntimeLayout::kPageSize / sizeof(WorkRange);
-
-constexpr uint8_t kGeneralProtection = 13;
-constexpr uint8_t kPageFault = 14;
 
 // KVM says so of a vCPU that waits for INIT, which this one never does.
 absl::Status Parked() {

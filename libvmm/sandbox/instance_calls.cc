@@ -5,9 +5,9 @@
 #include <variant>
 
 #include "absl/strings/str_cat.h"
-#include "libvmm/base/field.h"
 #include "libvmm/base/status_macros.h"
 #include "libvmm/kvm/abi.h"
+#include "libvmm/sandbox/exceptions.h"
 #include "libvmm/sandbox/instance.h"
 #include "libvmm/sandbox/runtime/runtime_layout.h"
 #include "libvmm/sandbox/syscalls/process_start.h"
@@ -19,12 +19,6 @@ namespace {
 constexpr uint64_t kStackAlignment = 16;
 // A function may use this much below its stack pointer (x86-64 psABI, 3.2.2).
 constexpr uint64_t kRedZone = 128;
-
-// Page faults (Intel SDM volume 3, figure 4-12).
-constexpr uint8_t kPageFault = 14;
-using FaultWrite = Field<uint32_t, 1, 1>;
-using FaultReserved = Field<uint32_t, 3, 3>;
-using FaultFetch = Field<uint32_t, 4, 4>;
 
 // So often may the same page fault come again before it counts as one that does
 // not go away. A KVM with shadow tables may repeat one.
