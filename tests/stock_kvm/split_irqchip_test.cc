@@ -2,9 +2,13 @@
 // The split interrupt controller: local APICs in the kernel, and what an
 // embedder's IOAPIC hears of them (KVM_EXIT_IOAPIC_EOI).
 #include <memory>
+#include <vector>
 
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
+#include "libvmm/base/status_macros.h"
 #include "libvmm/kvm/abi.h"
 #include "libvmm/kvm/inject.h"
 #include "libvmm/kvm/irq_routing.h"
@@ -18,6 +22,8 @@ namespace libvmm {
 namespace {
 
 using ::libvmm::testing::KernelGuest;
+using ::testing::AnyOf;
+using ::testing::ElementsAre;
 using Trap = KernelGuest::Trap;
 
 constexpr uint32_t kPin = 5;
@@ -55,20 +61,51 @@ class SplitIrqchipTest : public ::testing::Test {
     ASSERT_OK(routing.Commit());
   }
 
+  enum class Step { kHandlerEntered, kEndExit, kBackInTheLoop };
+
+  absl::StatusOr<Step> NextStep() {
+    LIBVMM_ASSIGN_OR_RETURN(const Exit exit, guest_->Run(*vcpu_));
+    if (exit.reason() == ExitReason::kIoapicEoi &&
+        exit.eoi_vector() == kVector) {
+      return Step::kEndExit;
+    }
+    if (exit.reason() == ExitReason::kPio &&
+        exit.pio().port == KernelGuest::kTrapPort) {
+      return Step::kHandlerEntered;
+    }
+    if (exit.reason() == ExitReason::kPio &&
+        exit.pio().port == KernelGuest::kPort) {
+      return Step::kBackInTheLoop;
+    }
+    return absl::InternalError(testing::DescribeExit(exit));
+  }
+
   std::unique_ptr<KernelGuest> guest_;
   Vcpu* vcpu_ = nullptr;
 };
 
+// One exit for each interrupt, at the handler's end. A KVM that emulates kernel
+// mode gives it anywhere in the handler when its host was interrupted there
+// (about one time in 200), and then not again at the end.
 TEST_F(SplitIrqchipTest, EndOfALevelInterruptExitsWithItsVector) {
+  ASSERT_OK_AND_ASSIGN(const bool may_be_early, testing::EmulatesKernelMode());
   Route(kLevelAsserted | kVector);
   for (int round = 0; round < 2; ++round) {
     ASSERT_OK(guest_->irqchip().SetLine(kPin, true));
-    ASSERT_OK_AND_ASSIGN(const Trap trap, guest_->RunToTrap(*vcpu_));
-    EXPECT_EQ(trap.vector, kVector);
-    ASSERT_OK_AND_ASSIGN(const Exit exit, guest_->Run(*vcpu_));
-    ASSERT_EQ(exit.reason(), ExitReason::kIoapicEoi);
-    EXPECT_EQ(exit.eoi_vector(), kVector);
-    ASSERT_OK(guest_->RunToPort(*vcpu_));
+    std::vector<Step> steps;
+    while (steps.empty() || steps.back() != Step::kBackInTheLoop) {
+      ASSERT_OK_AND_ASSIGN(const Step step, NextStep());
+      steps.push_back(step);
+    }
+    const auto in_order = ElementsAre(Step::kHandlerEntered, Step::kEndExit,
+                                      Step::kBackInTheLoop);
+    if (may_be_early) {
+      EXPECT_THAT(steps, AnyOf(in_order, ElementsAre(Step::kEndExit,
+                                                     Step::kHandlerEntered,
+                                                     Step::kBackInTheLoop)));
+    } else {
+      EXPECT_THAT(steps, in_order);
+    }
   }
 }
 
