@@ -1,0 +1,75 @@
+// SPDX-License-Identifier: Apache-2.0
+#ifndef LIBVMM_DEVICES_VIRTIO_TRANSPORT_VIRTIO_MMIO_H_
+#define LIBVMM_DEVICES_VIRTIO_TRANSPORT_VIRTIO_MMIO_H_
+
+#include <atomic>
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <span>
+
+#include "absl/base/thread_annotations.h"
+#include "absl/functional/any_invocable.h"
+#include "libvmm/base/mutex.h"
+#include "libvmm/devices/io_device.h"
+#include "libvmm/devices/virtio/transport/virtio_front_end.h"
+#include "libvmm/devices/virtio/transport/virtio_interrupts.h"
+
+namespace libvmm {
+
+// The registers of virtio over MMIO, version 2 (virtio 1.2, section 4.2): 512
+// bytes that show a VirtioFrontEnd to a driver, and one edge-triggered
+// interrupt.
+//
+// Registers are 32 bits wide and want aligned accesses of 4 bytes; other reads
+// of them give zeroes, other writes are dropped. The device's configuration
+// from 0x100 on takes any size.
+//
+// Thread-safety: thread-safe. `interrupt` runs on the thread that has something
+//     to tell, several at once.
+// Ownership: owns the callback; refers to the front end, whose interrupts it
+//     is; leaves it when destroyed.
+// Errors: none.
+// Cost: an access is that of the front end. An interrupt is an atomic OR and
+//     the callback.
+class VirtioMmio final : public IoDevice, private VirtioInterrupts {
+ public:
+  static constexpr uint64_t kSize = 0x200;
+  // QueueNotify: where an ioeventfd of 4 bytes that matches the queue's number
+  // replaces VirtioFrontEnd::Notify.
+  static constexpr uint64_t kNotifyOffset = 0x50;
+
+  struct Options {
+    // An edge on the interrupt line.
+    absl::AnyInvocable<void()> interrupt = nullptr;
+  };
+
+  VirtioMmio(VirtioFrontEnd& front_end, Options options);
+  ~VirtioMmio() override;
+  VirtioMmio(const VirtioMmio&) = delete;
+  VirtioMmio& operator=(const VirtioMmio&) = delete;
+
+  IoResult Read(uint64_t offset, std::span<std::byte> data) override;
+  IoResult Write(uint64_t offset, std::span<const std::byte> data) override;
+
+ private:
+  void QueueInterrupt(uint16_t queue) override;
+  void ConfigInterrupt() override;
+  void ResetInterrupts() override;
+
+  uint32_t ReadRegister(uint64_t offset);
+  void WriteRegister(uint64_t offset, uint32_t value);
+
+  VirtioFrontEnd& front_end_;
+  Options options_;
+  std::atomic<uint32_t> interrupt_status_ = 0;
+
+  Mutex mutex_;
+  uint32_t device_features_select_ ABSL_GUARDED_BY(mutex_) = 0;
+  uint32_t driver_features_select_ ABSL_GUARDED_BY(mutex_) = 0;
+  uint32_t queue_select_ ABSL_GUARDED_BY(mutex_) = 0;
+};
+
+}  // namespace libvmm
+
+#endif  // LIBVMM_DEVICES_VIRTIO_TRANSPORT_VIRTIO_MMIO_H_
