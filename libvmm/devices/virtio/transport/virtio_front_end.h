@@ -182,9 +182,9 @@ class VirtioFrontEnd final : public TimedDevice {
   // The control registers of a queue.
   struct QueueRegisters {
     uint16_t size = 0;
-    Gpa descriptors;
-    Gpa driver;
-    Gpa device;
+    Gpa descriptors = {};
+    Gpa driver = {};
+    Gpa device = {};
     bool enabled = false;
   };
   class Link;
