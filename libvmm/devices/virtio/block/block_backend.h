@@ -5,30 +5,9 @@
 #include <cstdint>
 
 #include "libvmm/devices/virtio/block/block_request.h"
+#include "libvmm/devices/virtio/block/block_traits.h"
 
 namespace libvmm {
-
-// What a disk is like.
-//
-// Thread-safety: a value.
-struct BlockTraits {
-  // Offsets and sizes of requests are multiples of it: a power of two, 512 to
-  // 65536.
-  uint32_t block_size = 512;
-  // What the medium works in, at least block_size and a power of two; writes
-  // that are not multiples of it cost more.
-  uint32_t physical_block_size = 512;
-  // A good size for a request, a multiple of physical_block_size; zero: there
-  // is none.
-  uint32_t optimal_size = 0;
-  bool read_only = false;
-  // Writes may be lost until a kFlush, or need `durable`. False: a write that
-  // has completed is as safe as this disk makes it.
-  bool volatile_cache = true;
-  // It can do kDiscard and kWriteZeroes.
-  bool discard = false;
-  bool write_zeroes = false;
-};
 
 // Where a VirtioBlock's blocks are. The library has MemoryDisk, FileDisk,
 // UringDisk and CallbackDisk; an embedder writes its own.

@@ -89,6 +89,8 @@ class DiskFile {
     uint32_t offset = 0;
   };
 
+  static absl::StatusOr<Alignment> DirectAlignment(int fd, bool is_device);
+
   DiskFile(UniqueFd fd, const Options& options, Alignment alignment,
            const BlockTraits& traits, uint64_t capacity, Mapping bounce);
 
