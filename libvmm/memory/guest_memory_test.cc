@@ -650,7 +650,7 @@ bool IsMapped(const std::byte* page) {
   return ::mincore(const_cast<std::byte*>(page), PageSize(), &resident) == 0;
 }
 
-TEST(GuestMemoryTest, ReclaimKeepsWhatAPinMayUse) {
+TEST(GuestMemoryPinTest, ReclaimKeepsWhatAPinMayUse) {
   const auto memory = GuestMemory::Create();
   const uint64_t page = PageSize();
   const std::byte* data = nullptr;
@@ -672,7 +672,7 @@ TEST(GuestMemoryTest, ReclaimKeepsWhatAPinMayUse) {
   EXPECT_FALSE(IsMapped(data));
 }
 
-TEST(GuestMemoryTest, APinKeepsWhatCameAfterItToo) {
+TEST(GuestMemoryPinTest, APinKeepsWhatCameAfterItToo) {
   const auto memory = GuestMemory::Create();
   const uint64_t page = PageSize();
   const GuestMemory::Pin pin = memory->PinFrom(memory->generation());
@@ -689,7 +689,7 @@ TEST(GuestMemoryTest, APinKeepsWhatCameAfterItToo) {
 }
 
 // A chain is translated, the map changes, and only then its request is pinned.
-TEST(GuestMemoryTest, APinFromAnEarlierGenerationKeepsWhatWasRemovedSince) {
+TEST(GuestMemoryPinTest, APinFromAnEarlierGenerationKeepsWhatWasRemovedSince) {
   const auto memory = GuestMemory::Create();
   const uint64_t page = PageSize();
   const std::byte* data = nullptr;
@@ -712,7 +712,7 @@ TEST(GuestMemoryTest, APinFromAnEarlierGenerationKeepsWhatWasRemovedSince) {
   EXPECT_FALSE(IsMapped(data));
 }
 
-TEST(GuestMemoryTest, APinFromALaterGenerationKeepsNothingOlder) {
+TEST(GuestMemoryPinTest, APinFromALaterGenerationKeepsNothingOlder) {
   const auto memory = GuestMemory::Create();
   const uint64_t page = PageSize();
   const std::byte* data = nullptr;

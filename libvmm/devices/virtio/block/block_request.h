@@ -37,16 +37,23 @@ enum class BlockAnswer : uint8_t {
 
 struct BlockRequest;
 
+// A request that is finished, with one of the first three answers.
+struct BlockCompletion {
+  BlockRequest* request = nullptr;
+  BlockAnswer answer = BlockAnswer::kOk;
+};
+
 // Who is told what became of requests.
 //
 // Thread-safety: thread-safe; called on whatever thread a back-end has, also
-//     inside Submit, but without locks of the back-end, since it may call Submit.
+//     inside Submit and Start, but without locks of the back-end, since it may
+//     call these.
 // Errors: none.
 class BlockRequestOwner {
  public:
-  // A request whose Submit said kPending is finished: `answer` is one of the
-  // first three. The back-end has forgotten it.
-  virtual void OnComplete(BlockRequest& request, BlockAnswer answer) = 0;
+  // Requests whose Submit said kPending are finished, and forgotten by the
+  // back-end. Those that finish together are told together.
+  virtual void OnComplete(std::span<const BlockCompletion> completions) = 0;
 
   // After a Submit that said kLater, once: there is room again.
   virtual void OnRoom() = 0;

@@ -18,16 +18,15 @@ bool IsBlockSize(uint32_t size) {
 
 absl::Status BlockTraits::Validate(absl::string_view who) const {
   if (!IsBlockSize(block_size)) {
-    return absl::InvalidArgumentError(
-        absl::StrCat(who, "block_size ", block_size,
-                     " is not a power of two from ", kMinBlockSize, " to ",
-                     kMaxBlockSize));
+    return absl::InvalidArgumentError(absl::StrCat(
+        who, "block_size ", block_size, " is not a power of two from ",
+        kMinBlockSize, " to ", kMaxBlockSize));
   }
   if (!IsBlockSize(physical_block_size) || physical_block_size < block_size) {
-    return absl::InvalidArgumentError(absl::StrCat(
-        who, "physical_block_size ", physical_block_size,
-        " is not a power of two from block_size ", block_size, " to ",
-        kMaxBlockSize));
+    return absl::InvalidArgumentError(
+        absl::StrCat(who, "physical_block_size ", physical_block_size,
+                     " is not a power of two from block_size ", block_size,
+                     " to ", kMaxBlockSize));
   }
   if (optimal_size % block_size != 0) {
     return absl::InvalidArgumentError(

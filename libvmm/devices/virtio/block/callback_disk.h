@@ -10,6 +10,8 @@
 #include "absl/functional/any_invocable.h"
 #include "absl/status/statusor.h"
 #include "libvmm/devices/virtio/block/block_backend.h"
+#include "libvmm/devices/virtio/block/block_request.h"
+#include "libvmm/devices/virtio/block/block_traits.h"
 
 namespace libvmm {
 

@@ -16,7 +16,6 @@
 #include <climits>
 #include <cstddef>
 #include <cstdint>
-#include <cstring>
 #include <memory>
 #include <span>
 #include <utility>
@@ -24,6 +23,7 @@
 #include "absl/strings/str_cat.h"
 #include "libvmm/base/errno_status.h"
 #include "libvmm/base/status_macros.h"
+#include "libvmm/memory/guest_copy.h"
 
 namespace libvmm {
 namespace {
@@ -65,8 +65,7 @@ absl::StatusOr<uint64_t> FileSize(int fd, const struct stat& stat) {
   return ErrnoStatus(errno, absl::StrCat("ioctl(", fd, ", BLKGETSIZE64)"));
 }
 
-absl::Status CheckAccess(int fd, const DiskFile::Options& options,
-                         int flags) {
+absl::Status CheckAccess(int fd, const DiskFile::Options& options, int flags) {
   const int mode = flags & O_ACCMODE;
   if (mode == O_WRONLY || (mode == O_RDONLY && !options.read_only)) {
     return absl::InvalidArgumentError(absl::StrCat(
@@ -80,9 +79,9 @@ absl::Status CheckAccess(int fd, const DiskFile::Options& options,
 absl::Status SetDirect(int fd, int flags) {
   if (::fcntl(fd, F_SETFL, flags | O_DIRECT) == 0) return absl::OkStatus();
   if (errno == EINVAL) {
-    return absl::InvalidArgumentError(absl::StrCat(
-        "DiskFile::Options::cache is kNone, and fd ", fd,
-        " has no O_DIRECT: fcntl(F_SETFL): EINVAL"));
+    return absl::InvalidArgumentError(
+        absl::StrCat("DiskFile::Options::cache is kNone, and fd ", fd,
+                     " has no O_DIRECT: fcntl(F_SETFL): EINVAL"));
   }
   return ErrnoStatus(errno, absl::StrCat("fcntl(", fd, ", F_SETFL)"));
 }
@@ -90,8 +89,8 @@ absl::Status SetDirect(int fd, int flags) {
 // Whether fallocate(2) makes holes in a regular file: asked behind its end,
 // where there is nothing to lose.
 bool MakesHoles(int fd, uint64_t size) {
-  const auto end = static_cast<off_t>(size / kLargestAlignment + 1) *
-                   kLargestAlignment;
+  const auto end =
+      static_cast<off_t>(size / kLargestAlignment + 1) * kLargestAlignment;
   return ::fallocate(fd, kPunch, end, kLargestAlignment) == 0;
 }
 
@@ -100,8 +99,8 @@ void CopyOut(std::span<const std::byte> from, std::span<const iovec>& buffers,
   while (!from.empty()) {
     const iovec& buffer = buffers.front();
     const size_t size = std::min(from.size(), buffer.iov_len - offset);
-    std::memcpy(static_cast<std::byte*>(buffer.iov_base) + offset, from.data(),
-                size);
+    internal::CopyToGuest(static_cast<std::byte*>(buffer.iov_base) + offset,
+                          from.data(), size);
     from = from.subspan(size);
     offset += size;
     if (offset == buffer.iov_len) {
@@ -116,8 +115,9 @@ void CopyIn(std::span<std::byte> to, std::span<const iovec>& buffers,
   while (!to.empty()) {
     const iovec& buffer = buffers.front();
     const size_t size = std::min(to.size(), buffer.iov_len - offset);
-    std::memcpy(to.data(),
-                static_cast<const std::byte*>(buffer.iov_base) + offset, size);
+    internal::CopyFromGuest(
+        to.data(), static_cast<const std::byte*>(buffer.iov_base) + offset,
+        size);
     to = to.subspan(size);
     offset += size;
     if (offset == buffer.iov_len) {
@@ -157,8 +157,8 @@ absl::StatusOr<std::unique_ptr<DiskFile>> DiskFile::Create(
   LIBVMM_ASSIGN_OR_RETURN(const uint64_t size, FileSize(fd.get(), stat));
 
   BlockTraits traits;
-  traits.block_size = options.block_size != 0 ? options.block_size
-                                              : BlockTraits::kMinBlockSize;
+  traits.block_size =
+      options.block_size != 0 ? options.block_size : BlockTraits::kMinBlockSize;
   Alignment alignment;
   Mapping bounce;
   if (options.cache == DiskCache::kNone) {
@@ -173,19 +173,18 @@ absl::StatusOr<std::unique_ptr<DiskFile>> DiskFile::Create(
           " is below the ", alignment.offset, " bytes that O_DIRECT needs"));
     }
   }
-  traits.physical_block_size = std::max(
-      traits.block_size,
-      std::min(std::bit_floor(static_cast<uint32_t>(stat.st_blksize)),
-               BlockTraits::kMaxBlockSize));
+  traits.physical_block_size =
+      std::max(traits.block_size,
+               std::min(std::bit_floor(static_cast<uint32_t>(stat.st_blksize)),
+                        BlockTraits::kMaxBlockSize));
   traits.read_only = options.read_only;
   traits.volatile_cache = true;
   traits.write_zeroes = !options.read_only;
   traits.discard =
       !options.read_only && (is_device || MakesHoles(fd.get(), size));
   LIBVMM_RETURN_IF_ERROR(traits.Validate("DiskFile::Options::"));
-  return std::unique_ptr<DiskFile>(new DiskFile(std::move(fd), options,
-                                                alignment, traits, size,
-                                                std::move(bounce)));
+  return std::unique_ptr<DiskFile>(new DiskFile(
+      std::move(fd), options, alignment, traits, size, std::move(bounce)));
 }
 
 absl::StatusOr<DiskFile::Alignment> DiskFile::DirectAlignment(int fd,
@@ -231,14 +230,13 @@ absl::Status DiskFile::UpdateCapacity() {
 
 bool DiskFile::TakesBuffers(const BlockRequest& request) const {
   if (options_.cache != DiskCache::kNone) return true;
-  return std::all_of(
-      request.buffers.begin(), request.buffers.end(),
-      [this](const iovec& buffer) {
-        return reinterpret_cast<uintptr_t>(buffer.iov_base) %
-                       alignment_.memory ==
-                   0 &&
-               buffer.iov_len % alignment_.offset == 0;
-      });
+  return std::all_of(request.buffers.begin(), request.buffers.end(),
+                     [this](const iovec& buffer) {
+                       return reinterpret_cast<uintptr_t>(buffer.iov_base) %
+                                      alignment_.memory ==
+                                  0 &&
+                              buffer.iov_len % alignment_.offset == 0;
+                     });
 }
 
 BlockAnswer DiskFile::Run(BlockRequest& request) {
@@ -267,8 +265,8 @@ BlockAnswer DiskFile::Run(BlockRequest& request) {
 BlockAnswer DiskFile::Transfer(BlockRequest& request) {
   uint64_t done = 0;
   while (done < request.size) {
-    const auto count = static_cast<int>(
-        std::min<size_t>(request.buffers.size(), IOV_MAX));
+    const auto count =
+        static_cast<int>(std::min<size_t>(request.buffers.size(), IOV_MAX));
     const auto offset = static_cast<off_t>(request.offset + done);
     const ssize_t moved = Retried([&] {
       return request.operation == BlockOperation::kRead
@@ -300,8 +298,7 @@ BlockAnswer DiskFile::TransferBounced(BlockRequest& request) {
                       .offset = request.offset + done,
                       .size = piece.size(),
                       .buffers = std::span(&whole, 1)};
-    if (const BlockAnswer answer = Transfer(part);
-        answer != BlockAnswer::kOk) {
+    if (const BlockAnswer answer = Transfer(part); answer != BlockAnswer::kOk) {
       return answer;
     }
     if (request.operation == BlockOperation::kRead) {

@@ -14,8 +14,8 @@
 #include "libvmm/base/mapping.h"
 #include "libvmm/base/mutex.h"
 #include "libvmm/base/unique_fd.h"
-#include "libvmm/devices/virtio/block/block_backend.h"
 #include "libvmm/devices/virtio/block/block_request.h"
+#include "libvmm/devices/virtio/block/block_traits.h"
 
 namespace libvmm {
 

@@ -7,6 +7,7 @@
 
 #include "libvmm/base/address.h"
 #include "libvmm/base/status_macros.h"
+#include "libvmm/memory/guest_copy.h"
 
 namespace libvmm {
 namespace {
@@ -58,13 +59,15 @@ BlockAnswer MemoryDisk::Submit(BlockRequest& request) {
   switch (request.operation) {
     case BlockOperation::kRead:
       for (const iovec& buffer : request.buffers) {
-        std::memcpy(buffer.iov_base, at, buffer.iov_len);
+        internal::CopyToGuest(static_cast<std::byte*>(buffer.iov_base), at,
+                              buffer.iov_len);
         at += buffer.iov_len;
       }
       break;
     case BlockOperation::kWrite:
       for (const iovec& buffer : request.buffers) {
-        std::memcpy(at, buffer.iov_base, buffer.iov_len);
+        internal::CopyFromGuest(
+            at, static_cast<const std::byte*>(buffer.iov_base), buffer.iov_len);
         at += buffer.iov_len;
       }
       break;

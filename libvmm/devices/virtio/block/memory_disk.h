@@ -9,6 +9,8 @@
 
 #include "absl/status/statusor.h"
 #include "libvmm/devices/virtio/block/block_backend.h"
+#include "libvmm/devices/virtio/block/block_request.h"
+#include "libvmm/devices/virtio/block/block_traits.h"
 #include "libvmm/memory/memory_region.h"
 
 namespace libvmm {

@@ -11,6 +11,8 @@
 #include "libvmm/base/unique_fd.h"
 #include "libvmm/devices/event_source.h"
 #include "libvmm/devices/virtio/block/block_backend.h"
+#include "libvmm/devices/virtio/block/block_request.h"
+#include "libvmm/devices/virtio/block/block_traits.h"
 #include "libvmm/devices/virtio/block/disk_file.h"
 
 namespace libvmm {

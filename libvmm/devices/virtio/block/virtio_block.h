@@ -41,7 +41,7 @@ namespace libvmm {
 //     has requests, the memory map that they were made under is pinned.
 // Errors: of Create and SetLimits.
 // Cost: no allocation and no lock for a request beside those of the back-end;
-//     a lock where there are limits. Between Activate and Reset 11 KB of address
+//     a lock where there are limits. Between Activate and Reset 9 KB of address
 //     space for each place of a ring, of which what is used becomes memory.
 class VirtioBlock final : public VirtioDevice, private BlockRequestOwner {
  public:
@@ -91,7 +91,7 @@ class VirtioBlock final : public VirtioDevice, private BlockRequestOwner {
               std::unique_ptr<RateLimiter> limiter);
 
   // BlockRequestOwner.
-  void OnComplete(BlockRequest& request, BlockAnswer answer) override;
+  void OnComplete(std::span<const BlockCompletion> completions) override;
   void OnRoom() override;
 
   [[nodiscard]] uint64_t capacity_sectors() const;
@@ -105,6 +105,9 @@ class VirtioBlock final : public VirtioDevice, private BlockRequestOwner {
   const std::unique_ptr<RateLimiter> limiter_;
   // All of it that does not change.
   const virtio::block::Config config_;
+  // The negotiated ones, for the configuration space; zero without a driver.
+  std::atomic<uint64_t> features_ = 0;
+  // Written data may be lost until a flush.
   std::atomic<bool> writeback_;
   // Resized was called, and the driver not told yet.
   std::atomic<bool> resized_ = false;
