@@ -142,6 +142,9 @@ LIBVMM_HOT PopResult PackedRing::Pop(DescriptorChain& chain) {
       return Break();
     }
     if (!more) {
+      // More places than there are cannot be in the device's hands.
+      if (held_places_ + places > config_.size) [[unlikely]]
+        return Break();
       if (!builder.Finish({.id = descriptor.id, .places = places}))
           [[unlikely]] {
         return Break();
@@ -162,6 +165,7 @@ LIBVMM_HOT PopResult PackedRing::Pop(DescriptorChain& chain) {
                                           std::memory_order_relaxed);
   }
   next_available_ = Forward(next_available_, places);
+  held_places_ += places;
   return PopResult::kChain;
 }
 
@@ -200,6 +204,7 @@ void PackedRing::Unpop(ChainToken token) {
   next_available_ =
       Forward(next_available_, static_cast<uint16_t>(config_.size - places));
   next_available_.wrap = !next_available_.wrap;
+  held_places_ -= places;
 }
 
 // ---- Used chains ------------------------------------------------------------
@@ -228,6 +233,7 @@ LIBVMM_HOT void PackedRing::Push(ChainToken token, uint32_t written) {
   }
   const uint16_t places = std::min(token.places, config_.size);
   next_used_ = Forward(next_used_, places);
+  held_places_ -= places;
   undecided_ += places;
 }
 
@@ -307,6 +313,8 @@ absl::Status PackedRing::Restore(const VirtqueueState& state) {
   LIBVMM_RETURN_IF_ERROR(state.Validate(config_));
   next_available_ = Position::FromBits(state.next_available);
   next_used_ = Position::FromBits(state.next_used);
+  held_places_ =
+      next_available_ == next_used_ ? 0 : Distance(next_used_, next_available_);
   const Position signalled = Position::FromBits(state.signalled_used);
   undecided_ = signalled == next_used_ ? 0 : Distance(signalled, next_used_);
   batch_ = false;

@@ -109,6 +109,8 @@ class PackedRing {
 
   bool broken_ = false;
   Position next_available_;
+  // Places of chains popped and not pushed.
+  uint32_t held_places_ = 0;
   // Behind the last pushed.
   Position next_used_;
   // How many places of them Publish has not decided about. More than the ring

@@ -101,6 +101,11 @@ LIBVMM_HOT PopResult SplitRing::Pop(DescriptorChain& chain) {
     }
     seen_available_ = index;
   }
+  // As many as there are places have not been given back: there can be no more.
+  if (static_cast<uint16_t>(next_available_ - next_used_) >= config_.size)
+      [[unlikely]] {
+    return Break();
+  }
   const auto place =
       static_cast<uint16_t>(next_available_ & (config_.size - 1));
   const uint16_t head = LoadAvailable(
