@@ -54,7 +54,12 @@ class ConsoleControl {
   void SetPresent(uint16_t port, bool present);
   void SetOpen(uint16_t port, bool open);
   void SetSize(uint16_t port, ConsoleSize size);
-  [[nodiscard]] bool present(uint16_t port) const;
+  struct Presence {
+    bool present = false;
+    // How often it was taken away so far.
+    uint32_t removals = 0;
+  };
+  [[nodiscard]] Presence presence(uint16_t port) const;
   [[nodiscard]] std::optional<ConsoleSize> size(uint16_t port) const;
   // The driver opened the port, and did not close it since.
   [[nodiscard]] bool guest_open(uint16_t port) const;
@@ -85,6 +90,7 @@ class ConsoleControl {
   };
   struct State {
     Port port;
+    uint32_t removals = 0;
     uint8_t pending = 0;
     // It was told of the port.
     bool known = false;

@@ -119,7 +119,7 @@ class VirtioConsole final : public VirtioDevice {
   void AddPort(uint16_t port);
   void RemovePort(uint16_t port);
   void SetOpen(uint16_t port, bool open);
-  // The guest's side is open.
+  // The guest opened its side, and did not close it since.
   [[nodiscard]] bool guest_open(uint16_t port) const;
 
   // ---- VirtioDevice ---------------------------------------------------------
@@ -142,7 +142,9 @@ class VirtioConsole final : public VirtioDevice {
     // The sink did not take all, and Resume was not called since.
     std::atomic<bool> stalled = false;
 
-    // The lane's.
+    // ---- The lane's ----
+    // ConsoleControl::Presence::removals of the port that `sent` is of.
+    uint32_t removals = 0;
     // Bytes of the chain at the front of the transmit queue that the sink took.
     uint64_t sent = 0;
     size_t transmit_budget = 0;
@@ -156,6 +158,7 @@ class VirtioConsole final : public VirtioDevice {
   uint16_t port_count() const { return static_cast<uint16_t>(ports_.size()); }
   uint16_t control_lane() const { return port_count(); }
   bool multiport() const;
+  void WakeControl();
   void ServePort(uint16_t port);
   ChainResult Transmit(uint16_t number, PortState& port);
   ChainResult Receive(uint16_t number, PortState& port);
@@ -163,11 +166,11 @@ class VirtioConsole final : public VirtioDevice {
   ChainResult SendControl();
   ChainResult ReceiveControl();
 
-  bool rows_first_;
+  // Made before the options are taken apart.
+  Traits traits_;
   absl::AnyInvocable<void(std::byte character)> emergency_write_;
   std::vector<std::unique_ptr<PortState>> ports_;
   ConsoleControl control_;
-  Traits traits_;
   LinkSlot slot_;
   VirtioLink* link_ = nullptr;
 
