@@ -33,13 +33,13 @@ void ConsoleControl::SetPresent(uint16_t port, bool present) {
   State& state = ports_[port];
   if (std::exchange(state.port.present, present) == present) return;
   if (present) {
-    if (device_ready_) state.pending |= kAdd;
+    if (device_ready_) state.pending |= kTellAdd;
     return;
   }
   ++state.removals;
   // What it was not told yet does not matter any more.
-  state.pending &= kRemove;
-  if (state.known) state.pending |= kRemove;
+  state.pending &= kTellRemove;
+  if (state.known) state.pending |= kTellRemove;
   state.ready = false;
   state.guest_open = false;
 }
@@ -48,14 +48,14 @@ void ConsoleControl::SetOpen(uint16_t port, bool open) {
   MutexLock lock(mutex_);
   State& state = ports_[port];
   if (std::exchange(state.port.open, open) == open) return;
-  if (state.ready) state.pending |= kOpen;
+  if (state.ready) state.pending |= kTellOpen;
 }
 
 void ConsoleControl::SetSize(uint16_t port, ConsoleSize size) {
   MutexLock lock(mutex_);
   State& state = ports_[port];
   state.port.size = size;
-  if (state.ready && state.port.console) state.pending |= kSize;
+  if (state.ready && state.port.console) state.pending |= kTellSize;
 }
 
 ConsoleControl::Presence ConsoleControl::presence(uint16_t port) const {
@@ -93,25 +93,25 @@ size_t ConsoleControl::Compose(State& state, uint16_t port,
   const std::span<std::byte> rest = message.subspan<sizeof(header)>();
   size_t rest_size = 0;
   switch (lowest) {
-    case kRemove:
+    case kTellRemove:
       header.event = Event::kPortRemove;
       state.known = false;
       break;
-    case kAdd:
+    case kTellAdd:
       header.event = Event::kPortAdd;
       state.known = true;
       break;
-    case kConsole:
+    case kTellConsole:
       header.event = Event::kConsolePort;
       header.value = kYes;
       break;
-    case kName:
+    case kTellName:
       header.event = Event::kPortName;
       header.value = kYes;
       rest_size = state.port.name.size();
       std::memcpy(rest.data(), state.port.name.data(), rest_size);
       break;
-    case kSize: {
+    case kTellSize: {
       header.event = Event::kResize;
       const ConsoleSize size = state.port.size.value_or(ConsoleSize{});
       const ResizeFields fields = rows_first_
@@ -121,7 +121,7 @@ size_t ConsoleControl::Compose(State& state, uint16_t port,
       std::memcpy(rest.data(), &fields, rest_size);
       break;
     }
-    case kOpen:
+    case kTellOpen:
       header.event = Event::kPortOpen;
       header.value = state.port.open ? kYes : 0;
       break;
@@ -137,25 +137,26 @@ std::optional<uint16_t> ConsoleControl::Receive(const ControlMessage& message) {
   if (message.event == Event::kDeviceReady) {
     if (message.value != kYes || std::exchange(device_ready_, true)) return {};
     for (State& state : ports_) {
-      if (state.port.present) state.pending |= kAdd;
+      if (state.port.present) state.pending |= kTellAdd;
     }
     return {};
   }
   if (message.port >= ports_.size()) return {};
   State& state = ports_[message.port];
   // Also what it said before it knew that the port is gone.
-  if (!state.port.present || !state.known || (state.pending & kRemove) != 0) {
+  if (!state.port.present || !state.known ||
+      (state.pending & kTellRemove) != 0) {
     return {};
   }
   if (message.event == Event::kPortReady) {
     if (message.value != kYes || std::exchange(state.ready, true)) return {};
     if (state.port.console) {
-      state.pending |= kConsole;
-      if (state.port.size.has_value()) state.pending |= kSize;
+      state.pending |= kTellConsole;
+      if (state.port.size.has_value()) state.pending |= kTellSize;
     }
-    if (!state.port.name.empty()) state.pending |= kName;
+    if (!state.port.name.empty()) state.pending |= kTellName;
     // A port is closed until it is told otherwise.
-    if (state.port.open) state.pending |= kOpen;
+    if (state.port.open) state.pending |= kTellOpen;
     return {};
   }
   if (message.event == Event::kPortOpen) {

@@ -81,12 +81,12 @@ class ConsoleControl {
  private:
   // What the driver has to be told of a port, in this order.
   enum Pending : uint8_t {
-    kRemove = 1 << 0,
-    kAdd = 1 << 1,
-    kConsole = 1 << 2,
-    kName = 1 << 3,
-    kSize = 1 << 4,
-    kOpen = 1 << 5,
+    kTellRemove = 1 << 0,
+    kTellAdd = 1 << 1,
+    kTellConsole = 1 << 2,
+    kTellName = 1 << 3,
+    kTellSize = 1 << 4,
+    kTellOpen = 1 << 5,
   };
   struct State {
     Port port;

@@ -14,10 +14,10 @@ inline constexpr uint64_t kEmergencyWrite = uint64_t{1} << 2;
 
 // Configuration (section 5.3.4), offsets.
 enum class Register : uint32_t {
-  kColumns = 0,         // 16 r-  cols
-  kRows = 2,            // 16 r-  rows
-  kMaxPorts = 4,        // 32 r-  max_nr_ports
-  kEmergencyWrite = 8,  // 32 -w  emerg_wr
+  kColumns = 0,    // 16 r-  cols
+  kRows = 2,       // 16 r-  rows
+  kMaxPorts = 4,   // 32 r-  max_nr_ports
+  kEmergency = 8,  // 32 -w  emerg_wr
 };
 inline constexpr uint32_t kConfigSize = 12;
 

@@ -172,8 +172,8 @@ void VirtioConsole::ReadConfig(uint32_t offset, std::span<std::byte> data) {
 void VirtioConsole::WriteConfig(uint32_t offset,
                                 std::span<const std::byte> data) {
   // The low byte is the character, whatever the width (section 5.3.6).
-  if (offset == static_cast<uint32_t>(Register::kEmergencyWrite) &&
-      !data.empty() && emergency_write_ != nullptr) {
+  if (offset == static_cast<uint32_t>(Register::kEmergency) && !data.empty() &&
+      emergency_write_ != nullptr) {
     emergency_write_(data.front());
   }
 }

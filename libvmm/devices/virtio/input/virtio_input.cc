@@ -49,14 +49,16 @@ VirtioInput::VirtioInput(Options options)
     : profile_(std::move(options.profile)),
       room_(std::move(options.room)),
       status_(std::move(options.status)),
+      capacity_(options.capacity),
       traits_{.id = VirtioDeviceId::kInput,
               .features = virtio::kInOrder,
               .queues = {2, {.max_size = options.queue_size, .lane = kLane}},
               .config_size = kConfigSize},
-      events_(options.capacity) {}
+      events_(capacity_) {}
 
 VirtioInput::SendResult VirtioInput::Send(std::span<const Event> frame) {
-  if (frame.empty() || !std::ranges::all_of(frame, [this](const Event& event) {
+  if (frame.empty() || frame.size() >= capacity_ ||
+      !std::ranges::all_of(frame, [this](const Event& event) {
         return profile_.Has(event.type, event.code);
       })) {
     return SendResult::kInvalid;
@@ -64,13 +66,13 @@ VirtioInput::SendResult VirtioInput::Send(std::span<const Event> frame) {
   {
     MutexLock lock(mutex_);
     if (!active_) return SendResult::kNoDriver;
-    if (frame.size() >= events_.size() - count_) {
+    if (frame.size() >= capacity_ - count_) {
       refused_ = true;
       return SendResult::kFull;
     }
     const auto add = [this](const Event& event)
                          ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) {
-                           events_[(first_ + count_) % events_.size()] = event;
+                           events_[(first_ + count_) % capacity_] = event;
                            ++count_;
                          };
     for (const Event& event : frame) add(event);
@@ -138,7 +140,7 @@ ChainResult VirtioInput::Give(const DescriptorChain& chain) {
     MutexLock lock(mutex_);
     if (count_ == 0) return ChainResult::kLater;
     event = events_[first_];
-    first_ = (first_ + 1) % events_.size();
+    first_ = (first_ + 1) % capacity_;
     --count_;
   }
   ChainWriter writer(chain.writable(), link_->memory());

@@ -65,11 +65,11 @@ class VirtioInput final : public VirtioDevice {
   // What became of a frame.
   enum class SendResult : uint8_t {
     kTaken,
-    // No room for all of it; `room` will follow if it could ever fit.
+    // No room for all of it now; `room` will follow.
     kFull,
     // There is no driver.
     kNoDriver,
-    // An event is not one of the profile's, or the frame is empty.
+    // An event is not one of the profile's, or the frame is empty or never fits.
     kInvalid,
   };
 
@@ -94,6 +94,7 @@ class VirtioInput final : public VirtioDevice {
   const InputProfile profile_;
   absl::AnyInvocable<void()> room_;
   absl::AnyInvocable<void(const Event& event)> status_;
+  const size_t capacity_;
   Traits traits_;
   LinkSlot slot_;
   std::atomic<uint8_t> select_ = 0;
@@ -102,7 +103,7 @@ class VirtioInput final : public VirtioDevice {
   Mutex mutex_;
   bool active_ ABSL_GUARDED_BY(mutex_) = false;
   bool refused_ ABSL_GUARDED_BY(mutex_) = false;
-  // A ring of `capacity` events.
+  // A ring of capacity_ events.
   std::vector<Event> events_ ABSL_GUARDED_BY(mutex_);
   size_t first_ ABSL_GUARDED_BY(mutex_) = 0;
   size_t count_ ABSL_GUARDED_BY(mutex_) = 0;
