@@ -9,11 +9,14 @@
 #include <span>
 
 #include "absl/functional/any_invocable.h"
+#include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
 #include "libvmm/devices/virtio/device/link_slot.h"
+#include "libvmm/devices/virtio/device/queue_service.h"
 #include "libvmm/devices/virtio/device/virtio_device.h"
 #include "libvmm/devices/virtio/device/virtio_link.h"
+#include "libvmm/devices/virtio/rate/rate_limiter.h"
 #include "libvmm/devices/virtio/ring/descriptor_chain.h"
 
 namespace libvmm {
@@ -43,6 +46,8 @@ class VirtioEntropy final : public VirtioDevice {
     // A source that had none is asked again after this long, if SourceReady
     // does not come before. Positive; infinite: only then.
     absl::Duration retry = absl::Milliseconds(100);
+    // How many requests and bytes a second.
+    RateLimiter::Limits limits = {};
     // Places in the ring: a power of two up to 32768.
     uint16_t queue_size = 64;
   };
@@ -52,6 +57,9 @@ class VirtioEntropy final : public VirtioDevice {
 
   // The source has bytes again.
   void SourceReady();
+
+  // Other limits from now on; kInvalidArgument as RateLimiter::SetLimits.
+  absl::Status SetLimits(const RateLimiter::Limits& limits);
 
   [[nodiscard]] const Traits& traits() const override { return traits_; }
   void ReadConfig(uint32_t offset, std::span<std::byte> data) override;
@@ -63,16 +71,18 @@ class VirtioEntropy final : public VirtioDevice {
  private:
   static constexpr size_t kBlockSize = 4096;
 
-  explicit VirtioEntropy(Options options);
+  VirtioEntropy(Options options, std::unique_ptr<RateLimiter> limiter);
 
-  // Fills the chain's buffer; how many bytes.
-  uint32_t Fill(const DescriptorChain& chain);
+  ChainResult Answer(const DescriptorChain& chain);
+  // Fills the chain's buffer up to `limit` bytes; how many.
+  uint32_t Fill(const DescriptorChain& chain, uint64_t limit);
 
   Options options_;
+  const std::unique_ptr<RateLimiter> limiter_;
   Traits traits_;
   LinkSlot slot_;
   VirtioLink* link_ = nullptr;
-  // Of the Serve that runs now.
+  // Bytes that the Serve that runs now may still give.
   uint64_t budget_ = 0;
   DescriptorChain chain_;
   std::array<std::byte, kBlockSize> block_{};
