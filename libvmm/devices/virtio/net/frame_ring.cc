@@ -18,7 +18,8 @@ constexpr uint32_t kSkip = 0xffffffff;
 static_assert(sizeof(Record) == kAlignment);
 
 size_t RecordSize(size_t frame_size) {
-  return sizeof(Record) + (frame_size + kAlignment - 1) / kAlignment * kAlignment;
+  return sizeof(Record) +
+         (frame_size + kAlignment - 1) / kAlignment * kAlignment;
 }
 
 }  // namespace
@@ -82,9 +83,9 @@ const IncomingFrame* FrameRing::Front() {
     head += capacity_ - head % capacity_;
     std::memcpy(&record, buffer_.get() + head % capacity_, sizeof record);
   }
-  front_ = {.header = record.header,
-            .bytes = {buffer_.get() + head % capacity_ + sizeof record,
-                      record.size}};
+  front_ = {
+      .header = record.header,
+      .bytes = {buffer_.get() + head % capacity_ + sizeof record, record.size}};
   front_end_ = head + RecordSize(record.size);
   has_front_ = true;
   return &front_;

@@ -29,15 +29,14 @@ class NetListener {
 // carry the header that says what is left to do for them, so that two ends that
 // can leave a checksum or a segmentation undone do.
 //
-// The device calls Start, Stop, Flush, Send, Front and PopFront in one lane, one
-// after the other, on changing threads. Meanwhile a loop may serve the
-// event_source() on another.
+// The device calls these functions in one lane, one after the other, on changing
+// threads. Meanwhile a loop may serve the event_source() on another.
 //
 // No call blocks. A frame that cannot be sent for good is dropped, as a network
 // does; what goes wrong there is the embedder's to see at the back-end.
 //
-// Thread-safety: thread-compatible for those calls; SetReceiveOffloads is
-//     thread-safe, and OnReady of the event source runs beside all of them.
+// Thread-safety: thread-compatible; OnReady of the event source runs beside all
+//     of it.
 // Ownership: refers to the listener. A back-end outlives the device.
 // Errors: none.
 class NetBackend {
@@ -57,8 +56,8 @@ class NetBackend {
   void set_listener(NetListener* listener) { listener_ = listener; }
 
   // A driver uses the queue pair from now on, and takes what `receive` says; it
-  // does so no more. At first it does not. Frames sent before Start and after
-  // Stop go nowhere.
+  // does so no more. At first it does not. What comes in meanwhile is dropped if
+  // it can be. Start and Stop take turns; the rest comes between them.
   virtual void Start(const NetOffloads& receive) = 0;
   virtual void Stop() = 0;
 

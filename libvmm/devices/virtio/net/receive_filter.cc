@@ -51,8 +51,7 @@ bool ReceiveFilter::Passes(std::span<const std::byte> frame) const {
     if (!vlans_[BigEndianAt(frame, kTagOffset) & kVlanIdMask]) return false;
   }
 
-  const MacAddress to =
-      MacAddress::FromBytes(frame.first<MacAddress::kSize>());
+  const MacAddress to = MacAddress::FromBytes(frame.first<MacAddress::kSize>());
   if (to.is_broadcast()) return !modes_.no_broadcast;
   if (to.is_group()) {
     if (modes_.no_multicast) return false;

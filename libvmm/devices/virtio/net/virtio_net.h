@@ -2,8 +2,6 @@
 #ifndef LIBVMM_DEVICES_VIRTIO_NET_VIRTIO_NET_H_
 #define LIBVMM_DEVICES_VIRTIO_NET_VIRTIO_NET_H_
 
-#include <array>
-#include <atomic>
 #include <cstddef>
 #include <cstdint>
 #include <memory>
@@ -11,18 +9,18 @@
 #include <span>
 #include <vector>
 
-#include "absl/base/thread_annotations.h"
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
-#include "libvmm/base/mutex.h"
 #include "libvmm/devices/virtio/device/virtio_device.h"
 #include "libvmm/devices/virtio/device/virtio_link.h"
 #include "libvmm/devices/virtio/net/link_guard.h"
 #include "libvmm/devices/virtio/net/mac_address.h"
 #include "libvmm/devices/virtio/net/net_backend.h"
-#include "libvmm/devices/virtio/net/net_offloads.h"
-#include "libvmm/devices/virtio/net/receive_filter.h"
+#include "libvmm/devices/virtio/net/net_control.h"
+#include "libvmm/devices/virtio/net/net_queue_pair.h"
+#include "libvmm/devices/virtio/net/net_settings.h"
 #include "libvmm/devices/virtio/rate/rate_limiter.h"
+#include "libvmm/devices/virtio/ring/descriptor_chain.h"
 
 namespace libvmm {
 
@@ -45,12 +43,12 @@ namespace libvmm {
 //
 // Thread-safety: as VirtioDevice; SetLinkUp, Announce, SetTransmitLimits,
 //     SetReceiveLimits, counters and mac are thread-safe.
-// Ownership: refers to the back-ends and is their listener.
+// Ownership: refers to the back-ends, which hear of no other listener.
 // Errors: of Create and the Set functions. The driver's frames that cannot be
 //     are dropped and counted; a chain that is no frame at all needs a reset.
 // Cost: no allocation, no lock for a frame, and no system call but the
 //     back-end's. 15 KiB for each queue pair.
-class VirtioNet final : public VirtioDevice, private NetListener {
+class VirtioNet final : public VirtioDevice {
  public:
   static constexpr size_t kMaxPairs = 64;
 
@@ -83,7 +81,7 @@ class VirtioNet final : public VirtioDevice, private NetListener {
   // Plugs the cable in or out, and tells the driver. Without a link frames of
   // both ways are dropped.
   void SetLinkUp(bool up);
-  [[nodiscard]] bool link_up() const;
+  [[nodiscard]] bool link_up() const { return settings_.link_up(); }
 
   // Asks the driver to announce itself to the network (GUEST_ANNOUNCE), as after
   // a move to another host. Without an active driver that negotiated it nothing
@@ -114,7 +112,7 @@ class VirtioNet final : public VirtioDevice, private NetListener {
   [[nodiscard]] Counters counters() const;
 
   // The address now: the driver may have set another one.
-  [[nodiscard]] MacAddress mac() const;
+  [[nodiscard]] MacAddress mac() const { return settings_.mac(); }
 
   // VirtioDevice.
   [[nodiscard]] const Traits& traits() const override { return traits_; }
@@ -125,10 +123,26 @@ class VirtioNet final : public VirtioDevice, private NetListener {
   void Reset() override;
 
  private:
-  class Pair;
-
   VirtioNet(Options options, std::unique_ptr<RateLimiter> transmit,
             std::unique_ptr<RateLimiter> receive);
+
+  void ServeControl(uint16_t lane);
+  void WakePairs();
+
+  const Traits traits_;
+  const MacAddress own_mac_;
+  const uint16_t mtu_;
+  const std::unique_ptr<RateLimiter> transmit_limiter_;
+  const std::unique_ptr<RateLimiter> receive_limiter_;
+  internal::NetSettings settings_;
+  std::vector<std::unique_ptr<internal::NetQueuePair>> pairs_;
+
+  LinkGuard guard_;
+  // Of the driver that is active.
+  VirtioLink* link_ = nullptr;
+  std::optional<uint16_t> control_queue_;
+  internal::NetControl control_{settings_};
+  DescriptorChain control_chain_;
 };
 
 }  // namespace libvmm
