@@ -3,6 +3,8 @@
 
 #include <cstring>
 
+#include "absl/strings/str_cat.h"
+
 namespace libvmm {
 namespace {
 
@@ -23,6 +25,16 @@ size_t RecordSize(size_t frame_size) {
 }
 
 }  // namespace
+
+absl::Status FrameRing::CheckCapacity(absl::string_view what, size_t capacity) {
+  if (capacity >= kMinCapacity && capacity <= kMaxCapacity &&
+      capacity % kAlignment == 0) {
+    return absl::OkStatus();
+  }
+  return absl::InvalidArgumentError(
+      absl::StrCat(what, ": ", capacity, ", not a multiple of ", kAlignment,
+                   " from ", kMinCapacity, " to ", kMaxCapacity));
+}
 
 FrameRing::FrameRing(size_t capacity)
     : capacity_(capacity),

@@ -7,6 +7,8 @@
 #include <cstdint>
 #include <memory>
 
+#include "absl/status/status.h"
+#include "absl/strings/string_view.h"
 #include "libvmm/devices/virtio/net/net_frame.h"
 
 namespace libvmm {
@@ -27,7 +29,11 @@ class FrameRing {
   static constexpr size_t kMinCapacity = size_t{256} << 10;
   static constexpr size_t kMaxCapacity = size_t{1} << 30;
 
-  // `capacity` is in these limits and a multiple of 16.
+  // kInvalidArgument, which begins with `what`, unless `capacity` is in these
+  // limits and a multiple of 16.
+  static absl::Status CheckCapacity(absl::string_view what, size_t capacity);
+
+  // `capacity` is such.
   explicit FrameRing(size_t capacity);
   FrameRing(const FrameRing&) = delete;
   FrameRing& operator=(const FrameRing&) = delete;

@@ -8,6 +8,7 @@
 #include <span>
 
 #include "libvmm/devices/virtio/net/net_header.h"
+#include "libvmm/devices/virtio/ring/descriptor_chain.h"
 
 namespace libvmm {
 
@@ -20,7 +21,10 @@ namespace libvmm {
 // Errors: none.
 class OutgoingFrame {
  public:
-  // `pieces[0]` is the NetHeader and in host memory; the others are the frame.
+  // The header's and those of the longest chain.
+  static constexpr size_t kMaxPieces = DescriptorChain::kMaxSegments + 1;
+
+  // At most kMaxPieces. `pieces[0]` is the NetHeader and in host memory; the others are the frame.
   explicit OutgoingFrame(std::span<const iovec> pieces);
 
   [[nodiscard]] const NetHeader& header() const;

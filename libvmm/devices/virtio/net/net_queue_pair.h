@@ -17,6 +17,7 @@
 #include "libvmm/devices/virtio/device/virtio_link.h"
 #include "libvmm/devices/virtio/net/link_guard.h"
 #include "libvmm/devices/virtio/net/net_backend.h"
+#include "libvmm/devices/virtio/net/net_frame.h"
 #include "libvmm/devices/virtio/net/net_header.h"
 #include "libvmm/devices/virtio/net/net_offloads.h"
 #include "libvmm/devices/virtio/net/net_settings.h"
@@ -159,7 +160,7 @@ class NetQueuePair final : public NetListener {
   bool paid_ = false;
 
   NetHeader header_;
-  std::array<iovec, DescriptorChain::kMaxSegments + 1> pieces_;
+  std::array<iovec, OutgoingFrame::kMaxPieces> pieces_;
   DescriptorChain chain_;
   Counters counters_;
 };

@@ -72,7 +72,7 @@ class PairNet final : public NetBackend, public EventSource {
   struct Direction;
   struct Cable;
 
-  PairNet(std::shared_ptr<Cable> cable, int end);
+  PairNet(std::shared_ptr<Cable> cable, Direction& in, Direction& out);
 
   const std::shared_ptr<Cable> cable_;
   Direction& in_;

@@ -68,6 +68,9 @@ class StreamNet final : public NetBackend, public EventSource {
  private:
   StreamNet(UniqueFd socket, EdgeWatch watch);
 
+  // Reads more bytes behind those that are there. False: not now.
+  [[nodiscard]] bool Fetch();
+
   const UniqueFd fd_;
   EdgeWatch watch_;
   std::atomic<bool> readable_ = true;

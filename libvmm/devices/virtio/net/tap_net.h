@@ -93,14 +93,16 @@ class TapNet final : public NetBackend, public EventSource {
 
   explicit TapNet(Attached attached);
 
+  void Note(int error);
+
   const UniqueFd fd_;
   const std::string name_;
   const NetOffloads offloads_;
-  const bool multi_queue_;
+  // A further queue of an interface: attached while it is used.
+  const bool detachable_;
   EdgeWatch watch_;
   // There may be something to read.
   std::atomic<bool> readable_ = true;
-  std::atomic<bool> gone_ = false;
   std::atomic<int> last_error_ = 0;
   const std::unique_ptr<std::byte[]> buffer_;
   IncomingFrame front_;
