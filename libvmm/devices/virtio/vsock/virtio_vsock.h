@@ -102,9 +102,10 @@ class VirtioVsock final : public VirtioDevice, public VsockConnector {
  private:
   class Engine;
 
-  explicit VirtioVsock(std::unique_ptr<Engine> engine);
+  VirtioVsock(std::unique_ptr<Engine> engine, VsockService* service);
 
   std::unique_ptr<Engine> engine_;
+  VsockService* const service_;
 };
 
 }  // namespace libvmm

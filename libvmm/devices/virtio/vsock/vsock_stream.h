@@ -61,7 +61,7 @@ class VsockStream {
  public:
   // Of no connection: kReset.
   VsockStream() = default;
-  VsockStream(VsockStream&& other) noexcept = default;
+  VsockStream(VsockStream&& other) noexcept;
   VsockStream& operator=(VsockStream&& other) noexcept;
   // As Close.
   ~VsockStream();
@@ -71,8 +71,9 @@ class VsockStream {
   [[nodiscard]] uint32_t guest_port() const;
   [[nodiscard]] uint32_t host_port() const;
 
-  // Once, while kAsking: the guest is connected. `ready` is called when there
-  // is something new: bytes to be read, room after there was not enough, the
+  // Once, while kAsking: the guest is connected, unless it has given up
+  // meanwhile: then state() is kReset at once, and `ready` may not be called.
+  // Otherwise it is called when there is something new: bytes to be read, room after there was not enough, the
   // guest has shut down a direction, a new state. It may be called for nothing,
   // and runs on the thread that serves the device, one call at a time, without
   // locks. It may use this stream, and destroy it. When the stream is closed
