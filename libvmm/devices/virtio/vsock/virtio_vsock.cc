@@ -182,6 +182,14 @@ class VirtioVsock::Engine {
   }
 
   // ---- What streams did -----------------------------------------------------
+  // A connection that the host wants and the device has not taken up. The slot
+  // need not be the device's: it may be free, or in the hands of Claim.
+  static bool IsNew(const VsockSlot& slot) {
+    // In this order: who finds the device's part cleared finds no wish of the
+    // slot's last owner.
+    return (slot.found.load() & kFoundStarted) == 0 &&
+           (slot.wanted.load() & kWantConnect) != 0;
+  }
   void Look(VsockSlot& slot);
   bool StartConnecting(VsockSlot& slot);
 
@@ -295,10 +303,7 @@ void VirtioVsock::Engine::Reset() {
   link_ = nullptr;
   DropAll();
   pool_->TakeTouched([this](VsockSlot& slot) {
-    if ((slot.wanted.load() & kWantConnect) == 0 ||
-        (slot.found.load() & kFoundStarted) != 0) {
-      return;
-    }
+    if (ConnectionOf(slot).phase != Phase::kNone || !IsNew(slot)) return;
     slot.found.fetch_or(kFoundStarted);
     Tell(slot, kFoundReset);
     Forget(slot);
@@ -309,16 +314,15 @@ void VirtioVsock::Engine::Reset() {
 // ---- What streams did -------------------------------------------------------
 
 void VirtioVsock::Engine::Look(VsockSlot& slot) {
-  const uint32_t wanted = slot.wanted.load();
   Connection& connection = ConnectionOf(slot);
+  if (connection.phase == Phase::kNone) {
+    if (IsNew(slot) && StartConnecting(slot)) to_send_.Push(slot.index);
+    return;
+  }
+  const uint32_t wanted = slot.wanted.load();
   switch (connection.phase) {
     case Phase::kNone:
-      // Free, or over, or one that the host wants.
-      if ((wanted & kWantConnect) == 0 ||
-          (slot.found.load() & kFoundStarted) != 0 || !StartConnecting(slot)) {
-        return;
-      }
-      break;
+      return;
     case Phase::kAsking:
       if ((wanted & kWantAccept) != 0) {
         connection.phase = Phase::kAccepted;

@@ -79,7 +79,7 @@ std::span<const std::byte> VsockStream::Peek() const {
 
 void VsockStream::Consume(size_t size) {
   LIBVMM_DCHECK(size <= Peek().size());
-  if (size == 0 || slot_ == nullptr) return;
+  if (size == 0 || Peek().empty()) return;
   slot_->to_host.Consume(size);
   if (IsCreditWorthTelling(*slot_)) pool_->Touch(*slot_);
 }
@@ -124,7 +124,7 @@ std::span<std::byte> VsockStream::Room() {
 }
 
 void VsockStream::Commit(size_t size) {
-  if (size == 0 || slot_ == nullptr) return;
+  if (size == 0 || !CanWrite()) return;
   slot_->to_guest.Commit(size);
   pool_->Touch(*slot_);
 }

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "libvmm/devices/virtio/vsock/internal/vsock_pool.h"
 
+#include <bit>
+
 namespace libvmm::internal {
 namespace {
 
@@ -39,7 +41,8 @@ VsockSlot* VsockPool::Claim(uint32_t guest_port, bool outgoing) {
       slot.outgoing = outgoing;
       slot.references.store(2, std::memory_order_relaxed);
       slot.wants_room.store(false, std::memory_order_relaxed);
-      slot.found.store(0, std::memory_order_relaxed);
+      // With release: see VirtioVsock::Engine::IsNew.
+      slot.found.store(0);
       slot.host_port.store(0, std::memory_order_relaxed);
       slot.told_read.store(0, std::memory_order_relaxed);
       slot.ready_gate.Open();

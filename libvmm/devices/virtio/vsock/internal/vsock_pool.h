@@ -3,43 +3,16 @@
 #define LIBVMM_DEVICES_VIRTIO_VSOCK_INTERNAL_VSOCK_POOL_H_
 
 #include <atomic>
-#include <bit>
 #include <cstdint>
 #include <memory>
 #include <vector>
 
+#include "libvmm/devices/virtio/vsock/internal/atomic_bits.h"
 #include "libvmm/devices/virtio/vsock/internal/link_waker.h"
 #include "libvmm/devices/virtio/vsock/internal/vsock_slot.h"
 #include "libvmm/devices/virtio/vsock/vsock_stream.h"
 
 namespace libvmm::internal {
-
-// A set of numbers that threads add to and one takes from.
-class AtomicBits {
- public:
-  explicit AtomicBits(uint32_t count) : words_((count + kBits - 1) / kBits) {}
-
-  // True: it was not in the set.
-  bool Add(uint32_t number) {
-    const uint64_t bit = uint64_t{1} << number % kBits;
-    return (words_[number / kBits].fetch_or(bit) & bit) == 0;
-  }
-  // What was done before an Add is seen by `visit`.
-  template <typename Visit>
-  void TakeAll(Visit visit) {
-    for (uint32_t word = 0; word < words_.size(); ++word) {
-      if (words_[word].load(std::memory_order_relaxed) == 0) continue;
-      uint64_t bits = words_[word].exchange(0);
-      for (; bits != 0; bits &= bits - 1) {
-        visit(word * kBits + static_cast<uint32_t>(std::countr_zero(bits)));
-      }
-    }
-  }
-
- private:
-  static constexpr uint32_t kBits = 64;
-  std::vector<std::atomic<uint64_t>> words_;
-};
 
 // The connections that a device can have: a fixed number of slots, which
 // streams and the device share, and the way by which a stream makes the device
