@@ -151,7 +151,7 @@ class VirtioVsock::Engine {
         to_tell_(options.max_connections) {
     traits_ = {.id = VirtioDeviceId::kVsock,
                // Chains are given back in the order in which they came.
-               .features = virtio::vsock::kStream | virtio::kInOrder,
+               .features = virtio::vsock::kFeatureStream | virtio::kInOrder,
                .queues = {{.max_size = options.queue_size, .lane = kLane},
                           {.max_size = options.queue_size, .lane = kLane},
                           {.max_size = options.queue_size, .lane = kLane}},

@@ -18,8 +18,8 @@ inline constexpr uint16_t kEventQueue = 2;
 inline constexpr uint16_t kQueueCount = 3;
 
 // Feature bits (5.10.3), as masks.
-inline constexpr uint64_t kStream = uint64_t{1} << 0;
-inline constexpr uint64_t kSeqPacket = uint64_t{1} << 1;
+inline constexpr uint64_t kFeatureStream = uint64_t{1} << 0;
+inline constexpr uint64_t kFeatureSeqPacket = uint64_t{1} << 1;
 
 // Configuration (5.10.4): the guest's context ID and nothing else.
 inline constexpr uint32_t kConfigSize = 8;
