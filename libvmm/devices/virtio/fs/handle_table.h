@@ -50,8 +50,7 @@ class PinnedFile {
   Mutex* position_ = nullptr;
 };
 
-// The files and directories that a guest has open, by numbers made as those of
-// NodeTable.
+// The files and directories that a guest has open, by SlotNumbers.
 //
 // Thread-safety: thread-safe.
 // Ownership: owns the descriptors.
@@ -85,7 +84,6 @@ class HandleTable {
     bool used = false;
   };
 
-  static uint64_t NumberOf(uint32_t index, uint32_t generation);
   // Null when there is none.
   Slot* Find(uint64_t handle) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   // Takes the file out if nobody has it.

@@ -2,6 +2,10 @@
 #ifndef LIBVMM_DEVICES_VIRTIO_FS_HOST_DIRECTORY_H_
 #define LIBVMM_DEVICES_VIRTIO_FS_HOST_DIRECTORY_H_
 
+#include <sys/stat.h>
+#include <sys/uio.h>
+
+#include <cstddef>
 #include <cstdint>
 #include <memory>
 #include <optional>
@@ -12,10 +16,12 @@
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
 #include "libvmm/base/unique_fd.h"
+#include "libvmm/devices/virtio/fs/file_identity.h"
 #include "libvmm/devices/virtio/fs/file_tree.h"
 #include "libvmm/devices/virtio/fs/fuse_protocol.h"
 #include "libvmm/devices/virtio/fs/handle_table.h"
 #include "libvmm/devices/virtio/fs/node_table.h"
+#include "libvmm/devices/virtio/fs/open_beneath.h"
 #include "libvmm/memory/file_transfer.h"
 
 namespace libvmm {
@@ -134,25 +140,41 @@ class HostDirectory final : public FileTree {
   struct Roots;
   HostDirectory(const Options& options, Roots roots);
 
-  // `open`'s file as the guest has it: counts a lookup.
-  int Enter(UniqueFd open, const Place& place, Entry& entry);
-  // A new file at `place` as an entry, its permissions `mode` exactly.
-  int EnterNew(const Place& place, uint32_t mode, Entry& entry);
-  // Opens the file that `path`, O_PATH, is of, through /proc.
+  // A place whose directory is pinned and whose name was checked.
+  struct Step;
+
+  int Pin(const Place& place, Step& step);
+  // Pin for what changes the directory.
+  int PinForChange(const Place& place, Step& step);
+  // The file at `step` as an entry: counts a lookup.
+  int Enter(const Step& step, Entry& entry);
+  // The file that `path`, O_PATH, is of.
+  int EnterFile(UniqueFd path, const Step& step, Entry& entry);
+  // A file just made at `step`: its permissions shall be `mode`.
+  int EnterNew(const Step& step, uint32_t mode, Entry& entry);
+  // Opens the file that `path`, O_PATH, is of.
   int Reopen(int path, int flags, UniqueFd& opened) const;
-  int OpenFile(PinnedNode node, uint32_t flags, Handle& handle);
+  int SetMode(int path, uint32_t mode) const;
+  // Takes set-user-ID and set-group-ID off a file about to be written.
+  int DropPrivileges(int path) const;
+  int OpenNode(PinnedNode node, uint32_t flags, Handle& handle);
   int Stat(int fd, fuse::Attributes& attributes) const;
-  int Truncate(const PinnedNode& node, std::optional<Handle> handle,
-               uint64_t size);
-  // Tells the table where `place`'s file is now.
-  void NoteMove(const PinnedNode& parent, const Place& place);
+  fuse::Attributes AttributesOf(const struct statx& stat) const;
+  int SetSize(const PinnedNode& node, std::optional<Handle> handle,
+              uint64_t size);
+  int SetTimes(const PinnedNode& node, const Changes& changes) const;
+  // Tells the table what is at `step` now.
+  void NoteMoved(const Step& step);
+  int SyncHandle(Handle handle, bool data_only);
 
   const bool read_only_;
+  const Beneath beneath_;
   const std::optional<Owner> shown_owner_;
   // /proc/self/fd, through which a path descriptor becomes an open file.
   const UniqueFd proc_;
-  // The directory, open for syncfs(2).
+  // The directory, open for syncfs(2); and what it is.
   const UniqueFd directory_;
+  const FileIdentity root_;
   NodeTable nodes_;
   HandleTable handles_;
 };

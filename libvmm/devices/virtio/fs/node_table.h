@@ -6,33 +6,18 @@
 #include <cstdint>
 #include <deque>
 #include <string>
+#include <unordered_map>
 #include <utility>
 #include <vector>
 
 #include "absl/base/thread_annotations.h"
-#include "absl/container/flat_hash_map.h"
 #include "absl/strings/string_view.h"
 #include "libvmm/base/mutex.h"
 #include "libvmm/base/unique_fd.h"
+#include "libvmm/devices/virtio/fs/file_identity.h"
+#include "libvmm/devices/virtio/fs/open_beneath.h"
 
 namespace libvmm {
-
-// Which file of the host it is, as statx(2) has it. The time of its birth, where
-// the file system has one, tells it from a later file with the same number.
-struct FileIdentity {
-  uint64_t device = 0;
-  uint64_t inode = 0;
-  int64_t birth_seconds = 0;
-  uint32_t birth_nanoseconds = 0;
-
-  friend constexpr bool operator==(const FileIdentity&,
-                                   const FileIdentity&) = default;
-  template <typename H>
-  friend H AbslHashValue(H state, const FileIdentity& id) {
-    return H::combine(std::move(state), id.device, id.inode, id.birth_seconds,
-                      id.birth_nanoseconds);
-  }
-};
 
 class NodeTable;
 
@@ -73,9 +58,7 @@ class PinnedNode {
 // longest are closed, and opened again by their path beneath the root when
 // needed; then they must still be the same file.
 //
-// A number has a place in the table in its low half and, in its high half, how
-// often that place was given away, so that one forgotten is not taken for the
-// next one.
+// Numbers are SlotNumbers.
 //
 // Thread-safety: thread-safe. Opening again happens under the lock.
 // Ownership: owns the descriptors.
@@ -86,8 +69,7 @@ class NodeTable {
   struct Options {
     uint32_t max_nodes = 0;
     uint32_t max_open = 0;
-    // RESOLVE_* of openat2(2).
-    uint64_t resolve = 0;
+    bool cross_mounts = false;
   };
   // `root`, O_PATH, becomes node fuse::kRootNode, which is never forgotten.
   NodeTable(UniqueFd root, const FileIdentity& identity,
@@ -146,15 +128,12 @@ class NodeTable {
     bool used = false;
   };
 
-  static uint64_t NumberOf(uint32_t index, uint32_t generation);
   // kNone when there is none.
   uint32_t Find(uint64_t number) const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
-  bool IsListed(uint32_t index) const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   void ListAdd(uint32_t index) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   void ListRemove(uint32_t index) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
-  // Makes room for one more descriptor; `closed` is what had to go. False: all
-  // are in use.
-  bool MakeRoom(UniqueFd& closed) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  // Makes room for one more descriptor. False: all are in use.
+  bool MakeRoom() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   int OpenAgain(uint32_t index) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   void SetPlace(uint32_t index, uint32_t parent, absl::string_view name)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
@@ -165,10 +144,11 @@ class NodeTable {
   void Unpin(uint32_t index);
 
   const Options options_;
+  const Beneath beneath_;
   mutable Mutex mutex_;
   std::deque<Node> table_ ABSL_GUARDED_BY(mutex_);
   std::vector<uint32_t> free_ ABSL_GUARDED_BY(mutex_);
-  absl::flat_hash_map<FileIdentity, uint32_t> by_identity_
+  std::unordered_map<FileIdentity, uint32_t, FileIdentity::Hash> by_identity_
       ABSL_GUARDED_BY(mutex_);
   uint32_t open_ ABSL_GUARDED_BY(mutex_) = 0;
   uint32_t newest_ ABSL_GUARDED_BY(mutex_) = kNone;
