@@ -5,6 +5,7 @@
 #include <sys/sysmacros.h>
 
 #include <cerrno>
+#include <initializer_list>
 
 namespace libvmm {
 

@@ -175,9 +175,8 @@ absl::StatusOr<std::unique_ptr<HostDirectory>> HostDirectory::Create(
     return ErrnoStatus(errno, "open of /proc/self/fd");
   }
   const Beneath beneath(options.cross_mounts);
-  if (const int error = beneath.Open(roots.path.get(), ".",
-                                     O_RDONLY | O_DIRECTORY, 0,
-                                     roots.directory)) {
+  if (const int error = beneath.Open(
+          roots.path.get(), ".", O_RDONLY | O_DIRECTORY, 0, roots.directory)) {
     return ErrnoStatus(error, absl::StrCat("openat2 of ", options.path));
   }
   struct statx stat;
@@ -260,7 +259,7 @@ int HostDirectory::EnterFile(UniqueFd path, const Step& step, Entry& entry) {
   entry.attributes = AttributesOf(stat);
   return nodes_.Enter({.fd = std::move(path),
                        .identity = IdentityOf(stat),
-                       .type = stat.stx_mode & S_IFMT},
+                       .type = uint32_t{stat.stx_mode} & S_IFMT},
                       step.parent, step.name(), entry.node);
 }
 
@@ -319,8 +318,8 @@ int HostDirectory::DropPrivileges(int path) const {
   return SetMode(path, stat.stx_mode & kPermissions & ~kSetIds);
 }
 
-int HostDirectory::SetSize(const PinnedNode& node,
-                           std::optional<Handle> handle, uint64_t size) {
+int HostDirectory::SetSize(const PinnedNode& node, std::optional<Handle> handle,
+                           uint64_t size) {
   if (node.type() == S_IFDIR) return EISDIR;
   if (node.type() != S_IFREG) return EINVAL;
   if (size > static_cast<uint64_t>(kMaxOffset)) return EFBIG;
@@ -346,8 +345,8 @@ int HostDirectory::SetTimes(const PinnedNode& node,
                             const Changes& changes) const {
   const std::array<timespec, 2> times = {TimeOf(changes.access_time),
                                          TimeOf(changes.modify_time)};
-  return ErrnoUnless(
-      ::utimensat(node.fd(), "", times.data(), AT_EMPTY_PATH) == 0);
+  return ErrnoUnless(::utimensat(node.fd(), "", times.data(), AT_EMPTY_PATH) ==
+                     0);
 }
 
 int HostDirectory::SetAttributes(Node node, const Changes& changes,
@@ -381,8 +380,7 @@ int HostDirectory::ReadLink(Node node, std::span<char> to, size_t& size) {
   PinnedNode pinned;
   if (const int error = nodes_.Pin(node, pinned)) return error;
   if (pinned.type() != S_IFLNK) return EINVAL;
-  const ssize_t result =
-      ::readlinkat(pinned.fd(), "", to.data(), to.size());
+  const ssize_t result = ::readlinkat(pinned.fd(), "", to.data(), to.size());
   if (result < 0) return errno;
   size = static_cast<size_t>(result);
   return 0;
@@ -473,8 +471,8 @@ int HostDirectory::Unlink(const Place& place) {
 int HostDirectory::RemoveDirectory(const Place& place) {
   Step step;
   if (const int error = PinForChange(place, step)) return error;
-  return ErrnoUnless(
-      ::unlinkat(step.directory(), step.c_str(), AT_REMOVEDIR) == 0);
+  return ErrnoUnless(::unlinkat(step.directory(), step.c_str(), AT_REMOVEDIR) ==
+                     0);
 }
 
 void HostDirectory::NoteMoved(const Step& step) {
@@ -515,9 +513,9 @@ int HostDirectory::OpenNode(PinnedNode node, uint32_t flags, Handle& handle) {
     if (const int error = DropPrivileges(node.fd())) return error;
   }
   OpenFile file;
-  if (const int error = Reopen(
-          node.fd(), static_cast<int>(flags & (O_ACCMODE | kOpenFlags)),
-          file.fd)) {
+  if (const int error =
+          Reopen(node.fd(), static_cast<int>(flags & (O_ACCMODE | kOpenFlags)),
+                 file.fd)) {
     return error;
   }
   file.node = std::move(node);
@@ -538,11 +536,11 @@ int HostDirectory::Create(const Place& place, const NewFile& file,
   if ((flags & O_ACCMODE) == O_ACCMODE) return EINVAL;
   const uint32_t mode = file.mode & kPermissions & ~kSetIds;
   OpenFile opened;
-  int error = beneath_.Open(
-      step.directory(), step.c_str(),
-      static_cast<int>(flags & (O_ACCMODE | O_SYNC | O_DSYNC)) | O_CREAT |
-          O_EXCL,
-      mode, opened.fd);
+  int error =
+      beneath_.Open(step.directory(), step.c_str(),
+                    static_cast<int>(flags & (O_ACCMODE | O_SYNC | O_DSYNC)) |
+                        O_CREAT | O_EXCL,
+                    mode, opened.fd);
   if (error == EEXIST && (flags & O_EXCL) == 0) {
     // Somebody was faster: then it is an open of what is there.
     error = Enter(step, entry);
@@ -616,9 +614,9 @@ int HostDirectory::Allocate(Handle handle, uint64_t offset, uint64_t length,
   }
   int result = 0;
   do {
-    result = ::fallocate(file.fd(), static_cast<int>(mode),
-                         static_cast<off_t>(offset),
-                         static_cast<off_t>(length));
+    result =
+        ::fallocate(file.fd(), static_cast<int>(mode),
+                    static_cast<off_t>(offset), static_cast<off_t>(length));
   } while (result != 0 && errno == EINTR);
   return ErrnoUnless(result == 0);
 }
@@ -630,8 +628,8 @@ int HostDirectory::Seek(Handle handle, uint64_t offset, uint32_t whence,
   PinnedFile file;
   if (const int error = handles_.Pin(handle, file)) return error;
   if (file.directory()) return EINVAL;
-  const off_t result = ::lseek(file.fd(), static_cast<off_t>(offset),
-                               static_cast<int>(whence));
+  const off_t result =
+      ::lseek(file.fd(), static_cast<off_t>(offset), static_cast<int>(whence));
   if (result < 0) return errno;
   found = static_cast<uint64_t>(result);
   return 0;
@@ -668,9 +666,8 @@ int HostDirectory::OpenDirectory(Node node, Handle& handle) {
   if (const int error = nodes_.Pin(node, file.node)) return error;
   if (file.node.type() != S_IFDIR) return ENOTDIR;
   // Not through /proc: "." is the directory itself.
-  if (const int error =
-          beneath_.Open(file.node.fd(), ".", O_RDONLY | O_DIRECTORY, 0,
-                        file.fd)) {
+  if (const int error = beneath_.Open(file.node.fd(), ".",
+                                      O_RDONLY | O_DIRECTORY, 0, file.fd)) {
     return error;
   }
   file.directory = true;

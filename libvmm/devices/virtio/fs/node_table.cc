@@ -176,8 +176,7 @@ int NodeTable::Enter(File file, const PinnedNode& parent,
     ++open_;
     ListAdd(index);
   }
-  number =
-      SlotNumber{.index = index, .generation = node.generation}.Encode();
+  number = SlotNumber{.index = index, .generation = node.generation}.Encode();
   return 0;
 }
 
