@@ -7,7 +7,7 @@
 #include <cerrno>
 #include <initializer_list>
 
-namespace libvmm {
+namespace libvmm::internal {
 
 size_t FileIdentity::Hash::operator()(const FileIdentity& id) const {
   // The multiplier of Fibonacci hashing, 2^64 by the golden ratio.
@@ -40,4 +40,4 @@ int StatFile(int fd, struct statx& stat) {
              : errno;
 }
 
-}  // namespace libvmm
+}  // namespace libvmm::internal

@@ -7,7 +7,7 @@
 #include <cstddef>
 #include <cstdint>
 
-namespace libvmm {
+namespace libvmm::internal {
 
 // Which file of the host it is, as statx(2) has it. The time of its birth, where
 // the file system has one, tells it from a later file with the same number.
@@ -35,6 +35,6 @@ struct FileIdentity {
 // attributes need. Zero or the errno.
 [[nodiscard]] int StatFile(int fd, struct statx& stat);
 
-}  // namespace libvmm
+}  // namespace libvmm::internal
 
 #endif  // LIBVMM_DEVICES_VIRTIO_FS_FILE_IDENTITY_H_

@@ -5,7 +5,7 @@
 
 #include "libvmm/devices/virtio/fs/slot_number.h"
 
-namespace libvmm {
+namespace libvmm::internal {
 
 PinnedFile::~PinnedFile() {
   if (table_ != nullptr) table_->Unpin(index_);
@@ -92,4 +92,4 @@ uint32_t HandleTable::handles() const {
   return static_cast<uint32_t>(table_.size() - free_.size());
 }
 
-}  // namespace libvmm
+}  // namespace libvmm::internal

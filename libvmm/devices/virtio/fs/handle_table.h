@@ -12,7 +12,7 @@
 #include "libvmm/base/unique_fd.h"
 #include "libvmm/devices/virtio/fs/node_table.h"
 
-namespace libvmm {
+namespace libvmm::internal {
 
 // A file or directory that a guest has open.
 struct OpenFile {
@@ -96,6 +96,6 @@ class HandleTable {
   std::vector<uint32_t> free_ ABSL_GUARDED_BY(mutex_);
 };
 
-}  // namespace libvmm
+}  // namespace libvmm::internal
 
 #endif  // LIBVMM_DEVICES_VIRTIO_FS_HANDLE_TABLE_H_

@@ -25,6 +25,14 @@
 
 namespace libvmm {
 
+using internal::Beneath;
+using internal::FileIdentity;
+using internal::IdentityOf;
+using internal::OpenFile;
+using internal::PinnedFile;
+using internal::PinnedNode;
+using internal::StatFile;
+
 namespace {
 
 // Nodes that calls under way may keep open beside those of handles.

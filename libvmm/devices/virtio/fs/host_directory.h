@@ -157,26 +157,26 @@ class HostDirectory final : public FileTree {
   int SetMode(int path, uint32_t mode) const;
   // Takes set-user-ID and set-group-ID off a file about to be written.
   int DropPrivileges(int path) const;
-  int OpenNode(PinnedNode node, uint32_t flags, Handle& handle);
+  int OpenNode(internal::PinnedNode node, uint32_t flags, Handle& handle);
   int Stat(int fd, fuse::Attributes& attributes) const;
   fuse::Attributes AttributesOf(const struct statx& stat) const;
-  int SetSize(const PinnedNode& node, std::optional<Handle> handle,
+  int SetSize(const internal::PinnedNode& node, std::optional<Handle> handle,
               uint64_t size);
-  int SetTimes(const PinnedNode& node, const Changes& changes) const;
+  int SetTimes(const internal::PinnedNode& node, const Changes& changes) const;
   // Tells the table what is at `step` now.
   void NoteMoved(const Step& step);
   int SyncHandle(Handle handle, bool data_only);
 
   const bool read_only_;
-  const Beneath beneath_;
+  const internal::Beneath beneath_;
   const std::optional<Owner> shown_owner_;
   // /proc/self/fd, through which a path descriptor becomes an open file.
   const UniqueFd proc_;
   // The directory, open for syncfs(2); and what it is.
   const UniqueFd directory_;
-  const FileIdentity root_;
-  NodeTable nodes_;
-  HandleTable handles_;
+  const internal::FileIdentity root_;
+  internal::NodeTable nodes_;
+  internal::HandleTable handles_;
 };
 
 }  // namespace libvmm

@@ -12,7 +12,7 @@
 
 #include "libvmm/devices/virtio/fs/slot_number.h"
 
-namespace libvmm {
+namespace libvmm::internal {
 namespace {
 
 // What a path that does not lead to the file any more is answered with: the host
@@ -265,4 +265,4 @@ uint32_t NodeTable::open() const {
   return open_;
 }
 
-}  // namespace libvmm
+}  // namespace libvmm::internal

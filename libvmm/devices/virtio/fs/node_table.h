@@ -17,7 +17,7 @@
 #include "libvmm/devices/virtio/fs/file_identity.h"
 #include "libvmm/devices/virtio/fs/open_beneath.h"
 
-namespace libvmm {
+namespace libvmm::internal {
 
 class NodeTable;
 
@@ -155,6 +155,6 @@ class NodeTable {
   uint32_t oldest_ ABSL_GUARDED_BY(mutex_) = kNone;
 };
 
-}  // namespace libvmm
+}  // namespace libvmm::internal
 
 #endif  // LIBVMM_DEVICES_VIRTIO_FS_NODE_TABLE_H_

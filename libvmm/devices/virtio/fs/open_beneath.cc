@@ -8,7 +8,7 @@
 
 #include <cerrno>
 
-namespace libvmm {
+namespace libvmm::internal {
 
 Beneath::Beneath(bool cross_mounts)
     : resolve_(RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS | RESOLVE_NO_MAGICLINKS |
@@ -31,4 +31,4 @@ int Beneath::Open(int directory, const char* path, int flags, uint32_t mode,
   return 0;
 }
 
-}  // namespace libvmm
+}  // namespace libvmm::internal

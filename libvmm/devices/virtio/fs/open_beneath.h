@@ -6,7 +6,7 @@
 
 #include "libvmm/base/unique_fd.h"
 
-namespace libvmm {
+namespace libvmm::internal {
 
 // openat2(2), confined to what is below a directory: RESOLVE_BENEATH,
 // RESOLVE_NO_SYMLINKS and RESOLVE_NO_MAGICLINKS are always set, O_CLOEXEC,
@@ -30,6 +30,6 @@ class Beneath {
   uint64_t resolve_;
 };
 
-}  // namespace libvmm
+}  // namespace libvmm::internal
 
 #endif  // LIBVMM_DEVICES_VIRTIO_FS_OPEN_BENEATH_H_

@@ -5,7 +5,7 @@
 #include <cstdint>
 #include <limits>
 
-namespace libvmm {
+namespace libvmm::internal {
 
 // The number by which a guest names a place in a table: the place, counted from
 // one, in the low half; in the high half how often the place was given away, so
@@ -29,6 +29,6 @@ struct SlotNumber {
   static constexpr unsigned kHalf = std::numeric_limits<uint32_t>::digits;
 };
 
-}  // namespace libvmm
+}  // namespace libvmm::internal
 
 #endif  // LIBVMM_DEVICES_VIRTIO_FS_SLOT_NUMBER_H_
