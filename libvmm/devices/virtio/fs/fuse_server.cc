@@ -534,6 +534,7 @@ FuseServer::Result FuseServer::Call::Read() {
   Parts parts;
   size_t count = 0;
   ForEachPayloadPiece(wanted, [&](const ChainSegment& piece) {
+    if (count == parts.size()) return;
     parts[count++] = {.iov_base = piece.data, .iov_len = piece.size};
   });
   const FileTransfer read =
@@ -557,6 +558,7 @@ FuseServer::Result FuseServer::Call::Write() {
   Parts parts;
   size_t count = 0;
   for (uint64_t left = in.size; left > 0;) {
+    if (count == parts.size()) return Error(EINVAL);
     const std::span<const std::byte> piece = request_.Next(left);
     // writev(2) has no const, and reads all the same.
     parts[count++] = {.iov_base = const_cast<std::byte*>(piece.data()),
