@@ -29,11 +29,36 @@ bool IsAlignedWord(const std::byte* guest, size_t size) {
          (reinterpret_cast<uintptr_t>(guest) & (size - 1)) == 0;
 }
 
+// As std::memcpy and std::memset, for any alignment.
+void CopyBytesFromGuest(std::byte* to, const std::byte* from,
+                        size_t size) noexcept {
+  if constexpr (kGuestCopyByAtomics) {
+    for (size_t i = 0; i < size; ++i) {
+      to[i] = static_cast<std::byte>(
+          LoadWord<uint8_t>(from + i, std::memory_order_relaxed));
+    }
+  } else if (size != 0) {
+    std::memcpy(to, from, size);
+  }
+}
+
+void CopyBytesToGuest(std::byte* to, const std::byte* from,
+                      size_t size) noexcept {
+  if constexpr (kGuestCopyByAtomics) {
+    for (size_t i = 0; i < size; ++i) {
+      StoreWord<uint8_t>(to + i, static_cast<uint8_t>(from[i]),
+                         std::memory_order_relaxed);
+    }
+  } else if (size != 0) {
+    std::memcpy(to, from, size);
+  }
+}
+
 }  // namespace
 
 void CopyFromGuest(std::byte* to, const std::byte* from, size_t size) noexcept {
   if (!IsAlignedWord(from, size)) {
-    if (size != 0) std::memcpy(to, from, size);
+    CopyBytesFromGuest(to, from, size);
   } else if (size == 8) {
     CopyWordFromGuest<uint64_t>(to, from);
   } else if (size == 4) {
@@ -48,7 +73,7 @@ void CopyFromGuest(std::byte* to, const std::byte* from, size_t size) noexcept {
 
 void CopyToGuest(std::byte* to, const std::byte* from, size_t size) noexcept {
   if (!IsAlignedWord(to, size)) {
-    if (size != 0) std::memcpy(to, from, size);
+    CopyBytesToGuest(to, from, size);
   } else if (size == 8) {
     CopyWordToGuest<uint64_t>(to, from);
   } else if (size == 4) {
@@ -59,6 +84,17 @@ void CopyToGuest(std::byte* to, const std::byte* from, size_t size) noexcept {
     CopyWordToGuest<uint8_t>(to, from);
   }
   std::atomic_signal_fence(std::memory_order_seq_cst);
+}
+
+void FillGuest(std::byte* to, std::byte value, size_t size) noexcept {
+  if constexpr (kGuestCopyByAtomics) {
+    for (size_t i = 0; i < size; ++i) {
+      StoreWord<uint8_t>(to + i, static_cast<uint8_t>(value),
+                         std::memory_order_relaxed);
+    }
+  } else if (size != 0) {
+    std::memset(to, static_cast<int>(value), size);
+  }
 }
 
 }  // namespace libvmm::internal

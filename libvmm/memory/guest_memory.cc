@@ -270,7 +270,7 @@ bool GuestMemory::Fill(GpaRange range, std::byte value) noexcept {
   return Pieces::Visit(
       snapshot, range,
       [value](const Entry& entry, uint64_t offset, uint64_t size) {
-        std::memset(entry.hva + offset, std::to_integer<int>(value), size);
+        internal::FillGuest(entry.hva + offset, value, size);
         Mark(entry, offset, size);
         return true;
       });
@@ -411,6 +411,11 @@ void GuestMemory::StopTrackingAllDirty() {
   RegionList regions = maps_.back()->regions();
   for (PlacedRegion& placed : regions) placed.dirty = nullptr;
   Publish(std::move(regions));
+}
+
+bool GuestMemory::IsTrackingDirty(Gpa gpa) const noexcept {
+  const Entry& entry = map().Find(gpa.value());
+  return gpa.value() - entry.gpa < entry.size && entry.dirty != nullptr;
 }
 
 void GuestMemory::MarkDirty(GpaRange range) noexcept {

@@ -222,6 +222,9 @@ class GuestMemory {
   void TrackAllDirty();
   void StopTrackingAllDirty();
 
+  // Whether what is written at `gpa` is marked, as of generation().
+  [[nodiscard]] bool IsTrackingDirty(Gpa gpa) const noexcept;
+
   // Marks pages whose bytes were written through a span or by the kernel. Parts
   // of `range` that are not memory, or not tracked, are passed over.
   void MarkDirty(GpaRange range) noexcept;

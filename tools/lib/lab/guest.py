@@ -12,12 +12,13 @@ INIT = os.path.join(os.path.dirname(__file__), "..", "..", "..", "tests", "boot"
                     "guest", "init")
 
 
-def make(out, folder, modules=()):
+def make(out, folder, modules=(), programs=None):
     """Puts `vmlinuz` and `initrd` into the folder `out`; returns their paths.
 
     The initrd has busybox, tests/boot/guest/init, and `modules` with all that they
-    need, which init loads. `folder` is that of packages.get. It is not
-    compressed: as small as it is, that would save nothing, see initramfs.py.
+    need, which init loads; `programs` are files for its /bin, by name. `folder` is
+    that of packages.get. It is not compressed: as small as it is, that would save
+    nothing, see initramfs.py.
     """
     archive = cpio.Initramfs()
     for name in ("dev", "proc", "sys", "tmp"):
@@ -26,6 +27,8 @@ def make(out, folder, modules=()):
     archive.file("init", INIT)
     archive.program("bin/busybox", os.path.join(folder, "busybox"))
     archive.link("bin/sh", "busybox")
+    for name, path in (programs or {}).items():
+        archive.program(f"bin/{name}", path)
     for name, content in packages.numbered(packages.guest_modules(folder, modules)):
         archive.data(f"modules/{name}.ko", content)
     os.makedirs(out, exist_ok=True)

@@ -14,12 +14,13 @@ import tempfile
 
 KERNEL = "linux-image-cloud-amd64"
 BUSYBOX = "busybox-static"
-# For KVM, and for the channel that results come through.
-MODULES = ("kvm-amd", "virtio_pci", "virtio_console")
+# For KVM, for the channel that results come through, and for tap interfaces.
+MODULES = ("kvm-amd", "virtio_pci", "virtio_console", "tun")
 # What a guest inside the machine may be given, see guest.py.
-GUEST_MODULES = ("button", "pvpanic-mmio", "virtio_balloon", "virtio_blk",
-                 "virtio_console", "virtio_mmio", "virtio_net", "virtio_pci",
-                 "virtio-rng", "vmw_vsock_virtio_transport")
+GUEST_MODULES = ("button", "evdev", "pvpanic-mmio", "virtio_balloon", "virtio_blk",
+                 "virtio_console", "virtio_input", "virtio_mmio", "virtio_net",
+                 "virtio_pci", "virtio-rng", "virtiofs",
+                 "vmw_vsock_virtio_transport")
 
 
 class Unavailable(Exception):
@@ -112,7 +113,7 @@ def _fetch(target):
             _load_order(work, MODULES)))
         _write_modules(os.path.join(made, "guest_modules"),
                        _load_order(work, GUEST_MODULES))
-        for name, lines in (("packages", archives),
+        for name, lines in (("packages", archives), ("module_names", MODULES),
                             ("guest_module_names", GUEST_MODULES)):
             with open(os.path.join(made, name), "w") as file:
                 file.write("\n".join(lines) + "\n")
@@ -130,7 +131,8 @@ def _has(folder, modules):
                 return file.read().split()
         except FileNotFoundError:
             return []
-    return bool(lines("packages")) and set(modules) <= set(lines("guest_module_names"))
+    return (bool(lines("packages")) and set(MODULES) <= set(lines("module_names"))
+            and set(modules) <= set(lines("guest_module_names")))
 
 
 def get(say, refresh=False, modules=()):

@@ -5,6 +5,8 @@
 #include <cstdint>
 
 #include "libvmm/devices/virtio/device/virtio_link.h"
+#include "libvmm/devices/virtio/ring/descriptor_chain.h"
+#include "libvmm/devices/virtio/ring/pop_result.h"
 #include "libvmm/devices/virtio/ring/virtqueue.h"
 
 namespace libvmm {
@@ -26,7 +28,7 @@ enum class ChainResult : uint8_t {
 // when it wants that, asks for notifications at the end, and looks again if
 // something came in between. Malformed chains end in VirtioLink::Fail. After so
 // many chains as the ring has places it calls Wake(lane) and ends, so that no
-// driver keeps a thread.
+// driver keeps a thread. A ring that is memory no more ends in Fail, too.
 //
 // `chain` is the caller's buffer, filled anew for each call of `handle`.
 template <typename Handle>
@@ -34,14 +36,14 @@ void ServeQueue(VirtioLink& link, uint16_t index, uint16_t lane,
                 DescriptorChain& chain, Handle handle) {
   Virtqueue* const queue = link.queue(index);
   if (queue == nullptr) return;
+  if (!queue->Refresh()) return link.Fail();
   uint32_t budget = queue->config().size;
   bool more = true;
   queue->DisableNotifications();
   while (more) {
     PopResult result = PopResult::kEmpty;
     ChainResult outcome = ChainResult::kTaken;
-    while (budget > 0 &&
-           (result = queue->Pop(chain)) == PopResult::kChain) {
+    while (budget > 0 && (result = queue->Pop(chain)) == PopResult::kChain) {
       --budget;
       outcome = handle(chain);
       if (outcome != ChainResult::kTaken) break;

@@ -74,7 +74,8 @@ class VirtioDevice {
   // config_size, sizes are any. Every byte of a Read is written. Writes to
   // what the driver may not write are dropped.
   virtual void ReadConfig(uint32_t offset, std::span<std::byte> data) = 0;
-  virtual void WriteConfig(uint32_t offset, std::span<const std::byte> data) = 0;
+  virtual void WriteConfig(uint32_t offset,
+                           std::span<const std::byte> data) = 0;
 
   // The driver is ready (DRIVER_OK). `link` is valid until Reset has returned.
   // Queues may be used in Serve only; after Activate the front end serves each

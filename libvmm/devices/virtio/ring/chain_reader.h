@@ -11,7 +11,7 @@
 namespace libvmm {
 
 // Reads a chain's device-readable bytes from the front, whatever pieces the
-// driver cut them into (virtio 1.2, section 2.6.4: a device makes no assumption
+// driver cut them into (virtio 1.2, section 2.7.4: a device makes no assumption
 // about that).
 //
 // Thread-safety: thread-compatible.

@@ -41,6 +41,11 @@ class ChainWriter {
   uint64_t Skip(uint64_t size);
 
  private:
+  // Calls visit(piece, bytes before it) for the next `size` bytes, or as many
+  // as there are; returns how many.
+  template <typename Visit>
+  uint64_t ForEachPiece(uint64_t size, Visit visit);
+
   std::span<const ChainSegment> segments_;
   GuestMemory& memory_;
   // Into segments_.front().

@@ -43,8 +43,8 @@ struct ChainToken {
 //     anything here allocates. The segments' memory may be touched until
 //     GuestMemory::Reclaim, as that of GuestMemory::WritableSpan.
 // Errors: none; a chain that is not well formed is none that Pop gives out.
-// Cost: 24 bytes for each segment there is room for; only those in use are
-//     touched.
+// Cost: 24 bytes for each segment there is room for; Pop touches only those in
+//     use.
 class DescriptorChain {
  public:
   // A chain may have so many segments: descriptors, and one more wherever a
@@ -53,7 +53,7 @@ class DescriptorChain {
   // of a block device), or have a driver that stays far below.
   static constexpr size_t kMaxSegments = 272;
 
-  DescriptorChain() {}  // Leaves the segments as they are.
+  DescriptorChain() = default;
   DescriptorChain(const DescriptorChain&) = delete;
   DescriptorChain& operator=(const DescriptorChain&) = delete;
 

@@ -2,33 +2,20 @@
 #ifndef LIBVMM_DEVICES_VIRTIO_RING_VIRTQUEUE_H_
 #define LIBVMM_DEVICES_VIRTIO_RING_VIRTQUEUE_H_
 
-#include <cstddef>
 #include <cstdint>
 #include <optional>
 #include <variant>
 
 #include "absl/status/status.h"
-#include "libvmm/base/address.h"
 #include "libvmm/devices/virtio/ring/descriptor_chain.h"
 #include "libvmm/devices/virtio/ring/packed_ring.h"
+#include "libvmm/devices/virtio/ring/pop_result.h"
 #include "libvmm/devices/virtio/ring/split_ring.h"
 #include "libvmm/devices/virtio/ring/virtqueue_config.h"
 #include "libvmm/devices/virtio/ring/virtqueue_state.h"
 #include "libvmm/memory/guest_memory.h"
 
 namespace libvmm {
-
-// What Virtqueue::Pop found.
-enum class PopResult : uint8_t {
-  // A chain.
-  kChain,
-  // The driver has made nothing more available.
-  kEmpty,
-  // A chain, or the ring itself, is not as the specification has it. The queue
-  // stays so until it is made anew; a device answers with
-  // VirtioLink::Fail (DEVICE_NEEDS_RESET).
-  kMalformed,
-};
 
 // The device's side of a virtqueue, split or packed (virtio 1.2, sections 2.7
 // and 2.8): takes chains that the driver made available, gives used ones back,
