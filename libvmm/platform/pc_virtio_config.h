@@ -117,7 +117,7 @@ struct PcNet {
   std::string mac = "";
   // Pairs of receive and transmit queues.
   uint32_t queues = 1;
-  // Of what it sends and receives together.
+  // For what it sends, and as much for what it receives.
   PcRateLimit limit = {};
   PcVirtioPlug plug = {};
 };
