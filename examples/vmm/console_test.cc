@@ -10,6 +10,7 @@
 
 #include "absl/strings/string_view.h"
 #include "gtest/gtest.h"
+#include "libvmm/devices/serial/uart_16550a.h"
 
 namespace vmm {
 namespace {
