@@ -88,13 +88,14 @@ absl::StatusOr<std::string> Run(const Kvm& kvm, const PcConfig& config) {
   const SystemClock clock;
   LIBVMM_ASSIGN_OR_RETURN(loops::EpollLoop loop,
                           loops::EpollLoop::Create(clock));
-  LIBVMM_ASSIGN_OR_RETURN(EventFd ended, EventFd::Create());
-  loops::EventFdSource end(std::move(ended), [] {});
+  LIBVMM_ASSIGN_OR_RETURN(EventFd event, EventFd::Create());
+  bool ended = false;
+  loops::EventFdSource end(std::move(event), [&ended] { ended = true; });
   EventSource* const ends[] = {&end};
   LIBVMM_RETURN_IF_ERROR(loop.Add(pc->event_sources()));
   LIBVMM_RETURN_IF_ERROR(loop.Add(ends));
   vmm::VcpuThreads threads(*pc, end.event());
-  while (!threads.all_ended()) LIBVMM_RETURN_IF_ERROR(loop.RunOnce());
+  while (!ended) LIBVMM_RETURN_IF_ERROR(loop.RunOnce());
   LIBVMM_RETURN_IF_ERROR(threads.Join());
   return console;
 }
