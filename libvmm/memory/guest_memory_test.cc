@@ -726,6 +726,7 @@ TEST(GuestMemoryPinTest, APinFromALaterGenerationKeepsNothingOlder) {
   const GuestMemory::Pin pin = memory->PinFrom(memory->generation());
   memory->Reclaim();
   EXPECT_FALSE(IsMapped(data));
+}
 
 // ---- What stands behind
 
