@@ -16,7 +16,6 @@
 #include <memory>
 #include <optional>
 #include <span>
-#include <utility>
 #include <vector>
 
 #include "absl/time/time.h"
@@ -81,9 +80,9 @@ class TransportFuzzSession {
                      --wakes_;
                      link.Wake(static_cast<uint16_t>(lane ^ (wakes_ & 1)));
                    }
-                   if (deadline_.has_value()) {
-                     link.SetDeadline(lane,
-                                      *std::exchange(deadline_, std::nullopt));
+                   if (delay_.has_value()) {
+                     link.SetDeadline(lane, link.clock().Monotonic() + *delay_);
+                     delay_.reset();
                    }
                  }}) {
     FUZZ_CHECK(
@@ -127,11 +126,10 @@ class TransportFuzzSession {
         ChangeConfig(step);
         break;
       case 7:
-        deadline_ = absl::Nanoseconds(step.value % 1024);
+        delay_ = absl::Nanoseconds(1 + step.value % 1024);
         clock_.Advance(absl::Nanoseconds(step.argument));
         front_end_->OnDeadline();
-        FUZZ_CHECK(wakes_ == 0 ||
-                   front_end_->NextDeadline() > absl::ZeroDuration());
+        FUZZ_CHECK(front_end_->NextDeadline() > clock_.Monotonic());
         break;
       case 8:
         wakes_ = step.argument % 32;
@@ -284,7 +282,7 @@ class TransportFuzzSession {
 
   // What the device does in a Serve.
   int wakes_ = 0;
-  std::optional<absl::Duration> deadline_;
+  std::optional<absl::Duration> delay_;
   int serves_ = 0;
 
   // At Begin.

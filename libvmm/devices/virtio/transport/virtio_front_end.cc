@@ -514,8 +514,9 @@ uint16_t VirtioFrontEnd::MaxQueueSize(uint16_t queue) const {
 
 VirtqueueConfig VirtioFrontEnd::ConfigOf(uint16_t queue) const {
   const QueueRegisters& registers = queues_[queue];
-  const auto negotiated = [this](uint64_t feature) {
-    return (driver_features_ & feature) != 0;
+  const uint64_t features = driver_features_;
+  const auto negotiated = [features](uint64_t feature) {
+    return (features & feature) != 0;
   };
   return {.size = registers.size,
           .descriptors = registers.descriptors,
