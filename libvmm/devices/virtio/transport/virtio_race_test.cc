@@ -31,6 +31,7 @@
 #include "libvmm/memory/memory_region.h"
 #include "libvmm/testing/fake_virtio_device.h"
 #include "libvmm/testing/repetitions.h"
+#include "libvmm/testing/ring_mutator.h"
 #include "libvmm/testing/status_matchers.h"
 #include "libvmm/testing/virtqueue_driver.h"
 
@@ -78,12 +79,15 @@ class VirtioRaceTest : public ::testing::TestWithParam<Parameter> {
     }
   }
 
+  static VirtqueueDriver::Options Ring() {
+    return {
+        .size = 16, .packed = std::get<bool>(GetParam()), .event_index = true};
+  }
+
   // What a vCPU does, good and bad.
   void Drive(int steps) {
     std::mt19937 random(1);  // NOLINT: repeatable on purpose.
     std::optional<VirtqueueDriver> driver;
-    const VirtqueueDriver::Options options{
-        .size = 16, .packed = std::get<bool>(GetParam()), .event_index = true};
     for (int i = 0; i < steps; ++i) {
       if (i % 4 == 0) std::this_thread::yield();
       switch (random() % 16) {
@@ -107,7 +111,7 @@ class VirtioRaceTest : public ::testing::TestWithParam<Parameter> {
           if ((registers_->status() & virtio::kStatusNeedsReset) != 0 ||
               !driver.has_value() || !front_end_->active()) {
             registers_->SetStatus(0);
-            driver.emplace(*memory_, kRing, options);
+            driver.emplace(*memory_, kRing, Ring());
             registers_->Start(driver->config());
           }
           driver->Add({{.gpa = kOut, .size = 64},
@@ -176,17 +180,13 @@ TEST_P(VirtioRaceTest, NothingBreaks) {
   });
   // Until it works, before somebody is in its way.
   while (device_.echoed() == 0) Drive(100);
-  // The guest's other CPU, in the rings.
-  auto random = std::make_shared<std::mt19937>(2);  // NOLINT
-  const uint64_t ring_size = VirtqueueDriver::AreaSize(
-      {.size = 16, .packed = std::get<bool>(GetParam()), .event_index = true});
-  Spawn([&, random, ring_size] {
-    // Seldom enough for requests to come through in between, as a rule.
-    if ((*random)() % 16 != 0) return;
-    const Gpa at = kRing + (*random)() % ring_size / 2 * 2;
-    (void)memory_->Store<uint16_t>(at, static_cast<uint16_t>((*random)() % 32));
-  });
-  Drive(Repetitions(20000));
+  {
+    // The guest's other CPU.
+    RingMutator mutator(*memory_,
+                        {VirtqueueDriver(*memory_, kRing, Ring()).area()},
+                        /*seed=*/1);
+    Drive(Repetitions(5000));
+  }
   Stop();
 
   EXPECT_EQ(device_.misuses(), 0);
@@ -223,11 +223,9 @@ TEST_P(VirtioRaceTest, EveryRequestComesBack) {
     if (::poll(&entry, 1, 0) == 1) source->OnReady(entry.revents);
   });
   Spawn([&] { device_.Complete(0); });
-  VirtqueueDriver driver(
-      *memory_, kRing,
-      {.size = 16, .packed = std::get<bool>(GetParam()), .event_index = true});
+  VirtqueueDriver driver(*memory_, kRing, Ring());
   registers_->Start(driver.config());
-  const int requests = Repetitions(5000);
+  const int requests = Repetitions(2000);
   int sent = 0;
   int received = 0;
   while (received < requests) {
