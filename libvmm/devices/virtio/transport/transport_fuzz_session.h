@@ -25,6 +25,7 @@
 #include "libvmm/devices/virtio/device/virtio_link.h"
 #include "libvmm/devices/virtio/transport/register_driver.h"
 #include "libvmm/devices/virtio/transport/virtio_front_end.h"
+#include "libvmm/devices/virtio/transport/virtio_front_end_state.h"
 #include "libvmm/devices/virtio/transport/virtio_status.h"
 #include "libvmm/memory/guest_memory.h"
 #include "libvmm/memory/memory_region.h"
@@ -145,6 +146,7 @@ class TransportFuzzSession {
       case 10:
         device_.set_activates(step.argument % 4 != 0);
         if (step.argument % 16 == 1) front_end_->Reset();
+        if (step.argument % 16 == 2) Restore(step);
         break;
       case 11:
         // The ring's memory goes, and comes back as zeroes.
@@ -247,6 +249,44 @@ class TransportFuzzSession {
     if ((step.argument & 2) == 0) return;
     const bool notify = driver_->Publish();
     if (notify || (step.argument & 4) != 0) registers_->Notify(0);
+  }
+
+  // As it is, or with something of it changed.
+  void Restore(const FuzzStep& step) {
+    VirtioFrontEndState state = front_end_->Save();
+    FUZZ_CHECK(front_end_->Validate(state).ok());
+    VirtioFrontEndState::Queue& queue = state.queues[step.argument / 16 % 2];
+    const auto word = static_cast<uint16_t>(step.value >> 8);
+    switch (step.value % 8) {
+      case 0:
+        state.status = static_cast<uint8_t>(word);
+        break;
+      case 1:
+        state.driver_features = uint64_t{word} << step.value / 256 % 64;
+        break;
+      case 2:
+        queue.size = word;
+        break;
+      case 3:
+        queue.device = Gpa(word);
+        break;
+      case 4:
+        if (queue.ring.has_value()) queue.ring->next_used = word;
+        break;
+      default:
+        break;
+    }
+    const bool valid = front_end_->Validate(state).ok();
+    const VirtioFrontEndState before = front_end_->Save();
+    const bool ok = front_end_->Restore(state).ok();
+    FUZZ_CHECK(valid || !ok);
+    if (!valid) {
+      FUZZ_CHECK(front_end_->Save() == before);
+    } else if (!ok) {
+      FUZZ_CHECK(front_end_->ReadStatus() == 0);
+    } else {
+      FUZZ_CHECK((front_end_->ReadStatus() & state.status) == state.status);
+    }
   }
 
   void ChangeConfig(const FuzzStep& step) {
