@@ -155,6 +155,20 @@ def program_of(word):
     return job.source
 
 
+def place(name, source, files):
+    """Where the VMM `name` is to lie in the machine; notes that in `files`, with
+    what it needs besides its libraries."""
+    if os.path.basename(source).startswith("qemu-system-"):
+        # It finds its firmware by where it lies itself.
+        inside = source
+        for pattern in FIRMWARE:
+            files.update((path, path) for path in glob.glob(pattern))
+    else:
+        inside = f"/programs/vmm/{name}"
+    files[inside] = source
+    return inside
+
+
 def jobs_of(options, timer):
     """The runs, in turn, each with the name of its VMM."""
     values = {"kernel": "/programs/guest/vmlinuz", "vmlinux": "/programs/guest/vmlinux",
@@ -164,16 +178,7 @@ def jobs_of(options, timer):
     commands = {name: words_of(command, values)
                 for name, command in options.vmms.items()}
     for name, words in commands.items():
-        source = program_of(words[0])
-        if os.path.basename(source).startswith("qemu-system-"):
-            # It finds its firmware by where it lies itself.
-            inside = source
-            for pattern in FIRMWARE:
-                files.update((path, path) for path in glob.glob(pattern))
-        else:
-            inside = f"/programs/vmm/{name}"
-        files[inside] = source
-        words[0] = inside
+        words[0] = place(name, program_of(words[0]), files)
     for number in range(options.runs):
         for name, words in commands.items():
             job = lab_jobs.Job(
