@@ -97,6 +97,10 @@ std::vector<BlockRequest> HeldDisk::submitted() {
   const MutexLock lock(mutex_);
   return submitted_;
 }
+size_t HeldDisk::submissions() {
+  const MutexLock lock(mutex_);
+  return submitted_.size();
+}
 int HeldDisk::starts() {
   const MutexLock lock(mutex_);
   return starts_;

@@ -46,6 +46,8 @@ class HeldDisk final : public BlockBackend {
   // submitted.
   [[nodiscard]] size_t held();
   [[nodiscard]] std::vector<BlockRequest> submitted();
+  // How many of these.
+  [[nodiscard]] size_t submissions();
   [[nodiscard]] int starts();
   [[nodiscard]] int drains();
   // Those taken since the last Start.

@@ -142,6 +142,8 @@ class Session {
       Collect();
       FUZZ_CHECK(sent_.empty());
     }
+    FUZZ_CHECK(std::ranges::all_of(
+        read_only_, [](std::byte byte) { return byte == std::byte{0}; }));
     // Whatever has happened, a reset makes it good.
     Reset();
     hostile_ = false;
@@ -250,10 +252,10 @@ class Session {
     const bool is_pending = !sent.status.has_value();
     if (is_pending) pending_.push_back(*id);
     FUZZ_CHECK(sent_.emplace(*id, std::move(sent)).second);
-    const size_t submitted = disk_.submitted().size();
+    const size_t submitted = disk_.submissions();
     link_->Kick(0);
     FUZZ_CHECK(!link_->failed());
-    FUZZ_CHECK(disk_.submitted().size() - submitted == (is_pending ? 1u : 0u));
+    FUZZ_CHECK(disk_.submissions() - submitted == (is_pending ? 1u : 0u));
     if (is_pending) {
       const BlockRequest request = disk_.submitted().back();
       const Expected& expected = sent_.at(*id);
@@ -458,8 +460,6 @@ class Session {
   void Check() {
     FUZZ_CHECK(disk_.held() <= kQueueSize);
     FUZZ_CHECK(disk_.unstarted() == 0 || link_->failed());
-    FUZZ_CHECK(std::ranges::all_of(
-        read_only_, [](std::byte byte) { return byte == std::byte{0}; }));
     if (!hostile_) {
       FUZZ_CHECK(disk_.held() == pending_.size());
       FUZZ_CHECK(disk_.bytes() == model_);
