@@ -55,6 +55,8 @@ VirtioFuzzSession::VirtioFuzzSession(VirtioDevice& device, Kind kind,
   Activate();
 }
 
+GpaRange VirtioFuzzSession::pool() const { return {pool_, kPoolSize}; }
+
 void VirtioFuzzSession::Activate() {
   clean_ = true;
   in_flight_.clear();

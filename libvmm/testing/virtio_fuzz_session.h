@@ -58,6 +58,9 @@ class VirtioFuzzSession {
   static constexpr int kMaxSteps = 400;
   void Run();
 
+  // Where the buffers lie, apart from the rings.
+  [[nodiscard]] GpaRange pool() const;
+
  private:
   struct Chain {
     uint16_t queue;
