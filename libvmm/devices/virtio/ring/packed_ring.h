@@ -80,8 +80,8 @@ class PackedRing {
   [[nodiscard]] Position Forward(Position position, uint16_t places) const;
   // Counted from a place with the wrap counter 1 through two rounds.
   [[nodiscard]] uint32_t Linear(Position position) const;
-  // Whether `event` is passed on the way from `before` to next_used_.
-  [[nodiscard]] bool Passed(Position event, Position before) const;
+  // Places from `from` on to `to`: 1 to two rounds.
+  [[nodiscard]] uint32_t Distance(Position from, Position to) const;
   // Whether the flags in a second word say that the descriptor is available.
   [[nodiscard]] bool IsAvailable(uint64_t second_word) const;
 
@@ -109,9 +109,13 @@ class PackedRing {
 
   bool broken_ = false;
   Position next_available_;
+  // Places of chains popped and not pushed.
+  uint32_t held_places_ = 0;
   // Behind the last pushed.
   Position next_used_;
-  Position signalled_used_;
+  // How many places of them Publish has not decided about. More than the ring
+  // holds if Save showed some to the driver.
+  uint64_t undecided_ = 0;
   // The batch's first used descriptor, its second word, if there is a batch.
   bool batch_ = false;
   uint16_t first_place_ = 0;

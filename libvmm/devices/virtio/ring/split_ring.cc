@@ -1,9 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "libvmm/devices/virtio/ring/split_ring.h"
 
+#include <algorithm>
 #include <array>
 #include <bit>
+#include <limits>
 #include <span>
+#include <utility>
 
 #include "libvmm/base/address.h"
 #include "libvmm/base/hot.h"
@@ -98,6 +101,11 @@ LIBVMM_HOT PopResult SplitRing::Pop(DescriptorChain& chain) {
     }
     seen_available_ = index;
   }
+  // As many as there are places have not been given back: there can be no more.
+  if (static_cast<uint16_t>(next_available_ - next_used_) >= config_.size)
+      [[unlikely]] {
+    return Break();
+  }
   const auto place =
       static_cast<uint16_t>(next_available_ & (config_.size - 1));
   const uint16_t head = LoadAvailable(
@@ -183,16 +191,16 @@ LIBVMM_HOT void SplitRing::Push(ChainToken token, uint32_t written) {
                                 std::memory_order_relaxed);
   MarkUsed(offset, kUsedEntrySize);
   ++next_used_;
+  ++undecided_;
 }
 
 LIBVMM_HOT bool SplitRing::Publish() {
-  if (next_used_ == signalled_used_ || lost()) return false;
+  if (undecided_ == 0 || lost()) return false;
   // The driver writes what it wishes, then looks for used entries; here it is
   // the other way round. With both sides sequentially consistent one of them
   // sees the other, and no wish is missed.
   StoreUsed(kUsedIndex, next_used_, std::memory_order_seq_cst);
-  const uint16_t before = signalled_used_;
-  signalled_used_ = next_used_;
+  const uint64_t count = std::exchange(undecided_, 0);
   if (!config_.event_index) {
     return (LoadAvailable(kAvailableFlags, std::memory_order_seq_cst) &
             kAvailableNoInterrupt) == 0;
@@ -200,8 +208,7 @@ LIBVMM_HOT bool SplitRing::Publish() {
   // Whether the entry that it waits for is among those of this batch (2.7.7.2).
   const uint16_t event =
       LoadAvailable(UsedEvent(config_.size), std::memory_order_seq_cst);
-  return static_cast<uint16_t>(next_used_ - event - 1) <
-         static_cast<uint16_t>(next_used_ - before);
+  return static_cast<uint16_t>(next_used_ - event - 1) < count;
 }
 
 // ---- Notifications ----------------------------------------------------------
@@ -231,12 +238,15 @@ LIBVMM_HOT bool SplitRing::EnableNotifications() {
 // ---- State ------------------------------------------------------------------
 
 VirtqueueState SplitRing::Save() {
-  if (next_used_ != signalled_used_ && !lost()) {
+  if (undecided_ != 0 && !lost()) {
     StoreUsed(kUsedIndex, next_used_, std::memory_order_release);
   }
+  // As much as can be said.
+  undecided_ =
+      std::min<uint64_t>(undecided_, std::numeric_limits<uint16_t>::max());
   return {.next_available = next_available_,
           .next_used = next_used_,
-          .signalled_used = signalled_used_,
+          .signalled_used = static_cast<uint16_t>(next_used_ - undecided_),
           .broken = broken_};
 }
 
@@ -244,7 +254,7 @@ absl::Status SplitRing::Restore(const VirtqueueState& state) {
   LIBVMM_RETURN_IF_ERROR(state.Validate(config_));
   next_available_ = seen_available_ = state.next_available;
   next_used_ = state.next_used;
-  signalled_used_ = state.signalled_used;
+  undecided_ = static_cast<uint16_t>(next_used_ - state.signalled_used);
   broken_ = state.broken || lost();
   return absl::OkStatus();
 }

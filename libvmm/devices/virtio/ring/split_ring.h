@@ -91,7 +91,9 @@ class SplitRing {
   uint16_t seen_available_ = 0;
   // Behind the last pushed.
   uint16_t next_used_ = 0;
-  uint16_t signalled_used_ = 0;
+  // How many of them Publish has not decided about. More than the ring holds
+  // if Save showed some to the driver.
+  uint64_t undecided_ = 0;
 };
 
 }  // namespace libvmm

@@ -31,7 +31,9 @@ namespace libvmm {
 // The driver is hostile and writes the ring while it is read. Each descriptor is
 // copied once and the copy checked: indices, lengths and their sum, loops,
 // readable before writable, indirect tables, every byte of a buffer in memory.
-// A chain that fails any of it is kMalformed, never a shorter chain.
+// A chain that fails any of it is kMalformed, never a shorter chain. So is one
+// more than the ring has places, popped and not pushed: a device needs no more
+// room for requests than that.
 //
 // Thread-safety: thread-compatible; its ring is shared with the driver.
 // Ownership: refers to the memory. The ring's three areas are translated when it
