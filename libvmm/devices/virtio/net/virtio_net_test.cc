@@ -501,6 +501,40 @@ TEST_P(VirtioNetTest, WorkThatTheDriverDoesNotTakeIsDropped) {
   EXPECT_EQ(device_->counters().received_dropped, 2u);
 }
 
+// As between two machines of which only one takes large frames.
+TEST_P(VirtioNetTest, LargeFramesAreCutForADriverThatTakesNone) {
+  ASSERT_NO_FATAL_FAILURE(
+      Start({.features = kMac, .offloads = NetOffloads::All()}));
+  constexpr size_t kHeaders = 54;
+  constexpr size_t kSegment = 1000;
+  Bytes frame = MakeFrame(kHeaders + 2 * kSegment + 300, 1);
+  frame[12] = std::byte{0x08};
+  frame[13] = std::byte{0x00};
+  frame[14] = std::byte{0x45};
+  frame[23] = std::byte{6};
+  frame[46] = std::byte{0x50};
+  NetHeader header = kTso;
+  header.gso_size = kSegment;
+  // One buffer fewer than there are segments, at first.
+  std::vector<VirtioTestLink::Sent> buffers{PostBuffer(1514 + 12),
+                                            PostBuffer(1514 + 12)};
+  EXPECT_TRUE(net().Deliver(header, frame));
+  EXPECT_TRUE(net().Deliver(MakeFrame(60, 2)));
+  buffers.push_back(PostBuffer(1514 + 12));
+  buffers.push_back(PostBuffer(1514 + 12));
+  Bytes payload;
+  for (int i = 0; i < 3; ++i) {
+    const auto got = Received(buffers[i]);
+    ASSERT_TRUE(got.has_value());
+    EXPECT_EQ(header_, NetHeader{.num_buffers = 1});
+    EXPECT_EQ(got->size(), kHeaders + (i < 2 ? kSegment : 300));
+    payload.insert(payload.end(), got->begin() + kHeaders, got->end());
+  }
+  EXPECT_EQ(payload, Bytes(frame.begin() + kHeaders, frame.end()));
+  EXPECT_EQ(Received(buffers[3]), MakeFrame(60, 2));
+  EXPECT_EQ(device_->counters().received_frames, 4u);
+}
+
 TEST_P(VirtioNetTest, OnlyADriverOfChecksumsHearsThatTheyAreRight) {
   for (const uint64_t features : {uint64_t{0}, kGuestCsum}) {
     nets_.clear();
