@@ -28,9 +28,9 @@
 #include "libvmm/devices/virtio/net/slirp_net.h"
 #include "libvmm/devices/virtio/net/stream_net.h"
 #include "libvmm/devices/virtio/net/tap_net.h"
-#include "libvmm/devices/virtio/net/test_frame.h"
-#include "libvmm/devices/virtio/net/test_network.h"
 #include "libvmm/testing/fault_check.h"
+#include "libvmm/testing/net_frames.h"
+#include "libvmm/testing/own_network.h"
 
 namespace libvmm::testing {
 namespace {

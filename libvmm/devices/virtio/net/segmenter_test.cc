@@ -8,8 +8,8 @@
 #include <vector>
 
 #include "gtest/gtest.h"
-#include "libvmm/devices/virtio/net/test_frame.h"
-#include "libvmm/devices/virtio/net/test_packets.h"
+#include "libvmm/testing/net_frames.h"
+#include "libvmm/testing/net_packets.h"
 
 namespace libvmm {
 namespace {

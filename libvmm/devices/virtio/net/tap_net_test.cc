@@ -28,9 +28,9 @@
 #include "libvmm/base/clock.h"
 #include "libvmm/base/unique_fd.h"
 #include "libvmm/devices/virtio/net/net_header.h"
-#include "libvmm/devices/virtio/net/test_frame.h"
-#include "libvmm/devices/virtio/net/test_network.h"
-#include "libvmm/devices/virtio/net/test_packets.h"
+#include "libvmm/testing/net_frames.h"
+#include "libvmm/testing/net_packets.h"
+#include "libvmm/testing/own_network.h"
 #include "libvmm/testing/status_matchers.h"
 
 namespace libvmm {

@@ -29,8 +29,8 @@
 #include "libvmm/devices/virtio/net/net_header.h"
 #include "libvmm/devices/virtio/net/net_offloads.h"
 #include "libvmm/devices/virtio/net/net_registers.h"
-#include "libvmm/devices/virtio/net/test_frame.h"
 #include "libvmm/devices/virtio/net/virtio_net.h"
+#include "libvmm/testing/net_frames.h"
 #include "libvmm/testing/virtio_test_link.h"
 #include "libvmm/testing/virtqueue_driver.h"
 

@@ -17,7 +17,7 @@
 #include "libvmm/devices/virtio/net/frame_net.h"
 #include "libvmm/devices/virtio/net/net_registers.h"
 #include "libvmm/devices/virtio/net/pair_net.h"
-#include "libvmm/devices/virtio/net/test_frame.h"
+#include "libvmm/testing/net_frames.h"
 #include "libvmm/testing/status_matchers.h"
 #include "libvmm/testing/virtio_test_link.h"
 

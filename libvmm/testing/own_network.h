@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-#ifndef LIBVMM_DEVICES_VIRTIO_NET_TEST_NETWORK_H_
-#define LIBVMM_DEVICES_VIRTIO_NET_TEST_NETWORK_H_
+#ifndef LIBVMM_TESTING_OWN_NETWORK_H_
+#define LIBVMM_TESTING_OWN_NETWORK_H_
 
 #include <sched.h>
 #include <unistd.h>
@@ -31,4 +31,4 @@ inline std::string OwnNetwork() {
 
 }  // namespace libvmm::testing
 
-#endif  // LIBVMM_DEVICES_VIRTIO_NET_TEST_NETWORK_H_
+#endif  // LIBVMM_TESTING_OWN_NETWORK_H_
