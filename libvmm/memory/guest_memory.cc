@@ -227,7 +227,19 @@ absl::Status GuestMemory::Remove(Gpa gpa) {
 
 void GuestMemory::Reclaim() {
   MutexLock lock(mutex_);
-  maps_.erase(maps_.begin(), maps_.end() - 1);
+  // Spans of a pinned map and of all later ones may be in use.
+  const auto kept =
+      std::find_if(maps_.begin(), maps_.end() - 1,
+                   [](const RegionMap::Ptr& map) { return map->pinned(); });
+  maps_.erase(maps_.begin(), kept);
+}
+
+GuestMemory::Pin GuestMemory::PinFrom(uint64_t generation) const {
+  MutexLock lock(mutex_);
+  // The last one that is not later. Where that is gone, the oldest there is.
+  auto from = maps_.end() - 1;
+  while (from != maps_.begin() && (*from)->generation() > generation) --from;
+  return Pin(from->get());
 }
 
 std::vector<PlacedRegion> GuestMemory::Regions() const {

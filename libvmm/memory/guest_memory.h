@@ -9,6 +9,7 @@
 #include <memory>
 #include <optional>
 #include <span>
+#include <utility>
 #include <vector>
 
 #include "absl/base/thread_annotations.h"
@@ -62,7 +63,7 @@ namespace libvmm {
 //     keeps its pages, and dirty tracking that was stopped keeps its bitmaps
 //     (32 KiB for a GiB of memory, again for each start). So a host that
 //     removes memory or tracks again and again calls Reclaim() at a quiet
-//     moment.
+//     moment. Work in flight then is no matter if it holds a Pin.
 // Errors: changes of the map return a Status naming the range; accesses never
 //     do.
 // Cost: an aligned Load or Store in a map of one region is one compare and
@@ -98,9 +99,51 @@ class GuestMemory {
   // Accesses that began before may still reach its bytes.
   absl::Status Remove(Gpa gpa);
 
-  // Lets go of all that earlier changes took out. The caller makes sure that no
-  // access is in flight, and that no span got before the last change is used.
+  // Lets go of all that earlier changes took out, but for what a Pin keeps. The
+  // caller makes sure that no access is in flight, and that no span got before
+  // the last change is used, except under a Pin.
   void Reclaim();
+
+  // Keeps memory for work that goes on between accesses, such as a disk request
+  // that a kernel thread has in its hands: spans got from the generation on at
+  // which it was pinned may be touched while it lives, whatever is removed and
+  // reclaimed meanwhile. What it kept goes with the next Reclaim after it.
+  //
+  // Thread-safety: thread-compatible; may be destroyed on any thread.
+  // Ownership: move-only. Must not outlive the GuestMemory.
+  // Cost: an atomic decrement at the end.
+  class Pin {
+   public:
+    // Keeps nothing.
+    Pin() = default;
+    Pin(Pin&& other) noexcept : map_(std::exchange(other.map_, nullptr)) {}
+    Pin& operator=(Pin&& other) noexcept {
+      if (this != &other) {
+        Reset();
+        map_ = std::exchange(other.map_, nullptr);
+      }
+      return *this;
+    }
+    ~Pin() { Reset(); }
+
+    [[nodiscard]] bool valid() const { return map_ != nullptr; }
+    // Keeps nothing from now on.
+    void Reset() {
+      if (map_ != nullptr) std::exchange(map_, nullptr)->Unpin();
+    }
+
+   private:
+    friend class GuestMemory;
+    explicit Pin(const internal::RegionMap* map) : map_(map) { map_->Pin(); }
+
+    const internal::RegionMap* map_ = nullptr;
+  };
+
+  // Pins from `generation` on, which the caller read before it got its spans.
+  // The call is itself an access in flight, and so is what lies between that
+  // reading and it: no Reclaim may come between.
+  // Cost: a lock, and a step for each change since.
+  [[nodiscard]] Pin PinFrom(uint64_t generation) const;
 
   // The regions, lowest address first.
   [[nodiscard]] std::vector<PlacedRegion> Regions() const;

@@ -644,5 +644,89 @@ TEST_F(GuestMemoryTest, TrackingAllIncludesLaterRegions) {
   }
 }
 
+// mincore(2) fails where nothing is mapped.
+bool IsMapped(const std::byte* page) {
+  unsigned char resident = 0;
+  return ::mincore(const_cast<std::byte*>(page), PageSize(), &resident) == 0;
+}
+
+TEST(GuestMemoryPinTest, ReclaimKeepsWhatAPinMayUse) {
+  const auto memory = GuestMemory::Create();
+  const uint64_t page = PageSize();
+  const std::byte* data = nullptr;
+  {
+    ASSERT_OK_AND_ASSIGN(MemoryRegion region,
+                         MemoryRegion::Anonymous({.size = page}));
+    data = region.data();
+    ASSERT_OK(memory->Add(Gpa(0), region));
+  }
+  GuestMemory::Pin pin = memory->PinFrom(memory->generation());
+  EXPECT_TRUE(pin.valid());
+  ASSERT_OK(memory->Remove(Gpa(0)));
+  memory->Reclaim();
+  EXPECT_TRUE(IsMapped(data));
+  pin.Reset();
+  EXPECT_FALSE(pin.valid());
+  EXPECT_TRUE(IsMapped(data));  // Until the next one.
+  memory->Reclaim();
+  EXPECT_FALSE(IsMapped(data));
+}
+
+TEST(GuestMemoryPinTest, APinKeepsWhatCameAfterItToo) {
+  const auto memory = GuestMemory::Create();
+  const uint64_t page = PageSize();
+  const GuestMemory::Pin pin = memory->PinFrom(memory->generation());
+  const std::byte* data = nullptr;
+  {
+    ASSERT_OK_AND_ASSIGN(MemoryRegion region,
+                         MemoryRegion::Anonymous({.size = page}));
+    data = region.data();
+    ASSERT_OK(memory->Add(Gpa(0), region));
+  }
+  ASSERT_OK(memory->Remove(Gpa(0)));
+  memory->Reclaim();
+  EXPECT_TRUE(IsMapped(data));
+}
+
+// A chain is translated, the map changes, and only then its request is pinned.
+TEST(GuestMemoryPinTest, APinFromAnEarlierGenerationKeepsWhatWasRemovedSince) {
+  const auto memory = GuestMemory::Create();
+  const uint64_t page = PageSize();
+  const std::byte* data = nullptr;
+  {
+    ASSERT_OK_AND_ASSIGN(MemoryRegion region,
+                         MemoryRegion::Anonymous({.size = page}));
+    data = region.data();
+    ASSERT_OK(memory->Add(Gpa(0), region));
+  }
+  const uint64_t generation = memory->generation();
+  ASSERT_OK(memory->Remove(Gpa(0)));
+  GuestMemory::Pin pin = memory->PinFrom(generation);
+  memory->Reclaim();
+  EXPECT_TRUE(IsMapped(data));
+  GuestMemory::Pin moved = std::move(pin);
+  memory->Reclaim();
+  EXPECT_TRUE(IsMapped(data));
+  moved = GuestMemory::Pin();
+  memory->Reclaim();
+  EXPECT_FALSE(IsMapped(data));
+}
+
+TEST(GuestMemoryPinTest, APinFromALaterGenerationKeepsNothingOlder) {
+  const auto memory = GuestMemory::Create();
+  const uint64_t page = PageSize();
+  const std::byte* data = nullptr;
+  {
+    ASSERT_OK_AND_ASSIGN(MemoryRegion region,
+                         MemoryRegion::Anonymous({.size = page}));
+    data = region.data();
+    ASSERT_OK(memory->Add(Gpa(0), region));
+  }
+  ASSERT_OK(memory->Remove(Gpa(0)));
+  const GuestMemory::Pin pin = memory->PinFrom(memory->generation());
+  memory->Reclaim();
+  EXPECT_FALSE(IsMapped(data));
+}
+
 }  // namespace
 }  // namespace libvmm

@@ -2,6 +2,7 @@
 #ifndef LIBVMM_MEMORY_REGION_MAP_H_
 #define LIBVMM_MEMORY_REGION_MAP_H_
 
+#include <atomic>
 #include <cstddef>
 #include <cstdint>
 #include <memory>
@@ -34,7 +35,7 @@ namespace internal {
 //
 // An empty map has one entry of size zero, so that lookups need no test for it.
 //
-// Thread-safety: immutable.
+// Thread-safety: immutable, but for the count of pins, which is atomic.
 class RegionMap {
  public:
   // Regions are page aligned and not empty, so every aligned word that starts
@@ -87,6 +88,14 @@ class RegionMap {
   }
   [[nodiscard]] uint64_t generation() const { return generation_; }
 
+  // How many GuestMemory::Pins there are from this state on. The release pairs
+  // with the acquire of pinned(): who pinned has finished with the memory.
+  void Pin() const { pins_.fetch_add(1, std::memory_order_relaxed); }
+  void Unpin() const { pins_.fetch_sub(1, std::memory_order_release); }
+  [[nodiscard]] bool pinned() const {
+    return pins_.load(std::memory_order_acquire) != 0;
+  }
+
  private:
   RegionMap(std::vector<PlacedRegion> regions, uint64_t generation);
   ~RegionMap() = default;
@@ -116,6 +125,7 @@ class RegionMap {
   size_t second_window_;
   uint64_t generation_;
   std::vector<PlacedRegion> regions_;
+  mutable std::atomic<uint64_t> pins_ = 0;
 };
 
 }  // namespace internal

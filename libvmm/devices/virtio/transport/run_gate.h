@@ -17,12 +17,13 @@ namespace libvmm {
 //   } while (!gate.Leave());        // Asked again meanwhile: once more.
 //
 // Everything that a thread did before an Enter that returned false is seen by
-// the round of work that answers it.
+// the round of work that answers it, and everything done in a round by the next.
 //
 // Thread-safety: thread-safe.
 // Ownership: none.
 // Errors: none.
-// Cost: Enter and Leave one atomic read-modify-write each. Close waits.
+// Cost: Enter and Leave one atomic read-modify-write each, again where another
+//     thread comes between. Close waits, without spinning for long.
 class RunGate {
  public:
   // Closed at first.
@@ -34,16 +35,17 @@ class RunGate {
   // someone else is, who will do another round; or the gate is closed.
   [[nodiscard]] bool Enter();
 
-  // True: this thread is out. False: asked again since the last round, or since
-  // Enter; it is still inside. A closed gate lets everybody out.
+  // True: this thread is out. False: asked again since the last false Leave, or
+  // since Enter; it is still inside. A closed gate lets everybody out.
   [[nodiscard]] bool Leave();
 
   // Out, whatever was asked. True: there was a note, which the caller sees to
-  // by having someone Enter again.
+  // by having someone Enter again. False too when the gate is closed.
   [[nodiscard]] bool Yield();
 
   void Open();
   // Nobody gets in from now on; returns when nobody is inside. Not from inside.
+  // What was done inside is seen by who returns from this.
   void Close();
 
  private:

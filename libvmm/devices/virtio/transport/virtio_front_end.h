@@ -2,6 +2,7 @@
 #ifndef LIBVMM_DEVICES_VIRTIO_TRANSPORT_VIRTIO_FRONT_END_H_
 #define LIBVMM_DEVICES_VIRTIO_TRANSPORT_VIRTIO_FRONT_END_H_
 
+#include <array>
 #include <atomic>
 #include <cstddef>
 #include <cstdint>
@@ -12,9 +13,9 @@
 
 #include "absl/base/thread_annotations.h"
 #include "absl/functional/any_invocable.h"
-#include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
+#include "libvmm/base/address.h"
 #include "libvmm/base/clock.h"
 #include "libvmm/base/event_fd.h"
 #include "libvmm/base/mutex.h"
@@ -24,7 +25,6 @@
 #include "libvmm/devices/virtio/device/virtio_link.h"
 #include "libvmm/devices/virtio/ring/virtqueue.h"
 #include "libvmm/devices/virtio/ring/virtqueue_config.h"
-#include "libvmm/devices/virtio/transport/run_gate.h"
 #include "libvmm/devices/virtio/transport/virtio_interrupts.h"
 #include "libvmm/memory/guest_memory.h"
 
@@ -51,18 +51,24 @@ enum class VirtioDoorbell : uint8_t {
 // its eventfd, a back-end's thread that completed something, the loop whose
 // deadline came. A thread that finds another one in the lane leaves it the work
 // and goes on: nobody waits, nothing is forgotten. A lane that is asked again
-// and again while it is served hands over to the deadline's thread after some
-// rounds, so that a guest cannot keep a vCPU's thread here.
+// and again while it is served is handed over after some rounds, to the loop
+// that serves its eventfd or else to the deadline's thread, so that a guest
+// cannot keep a vCPU's thread here. Before each round the queues' places are
+// looked up again if the memory map changed; one that is memory no more puts
+// the device into DEVICE_NEEDS_RESET.
 //
 // Thread-safety: thread-safe; `interrupts` and the device are called without
 //     locks of this class, but for Activate and Reset, which run under its
-//     control lock: they must not call the register side.
+//     control lock: they must not call the register side; and for ReadConfig,
+//     which must not call it either. deadline_moved may run on several threads
+//     at once.
 // Ownership: refers to device, memory, clock. The interrupts' sink is set by the
 //     transport and must outlive this or be unset.
 // Errors: of Create. The guest causes none.
 // Cost: a notification takes two atomic read-modify-writes beside the device's
 //     own work, one for entering the lane and one for leaving. Control
-//     registers take a lock.
+//     registers take a lock. Reading any of the device's configuration reads
+//     all of it.
 class VirtioFrontEnd final : public TimedDevice {
  public:
   struct Options {
@@ -78,8 +84,13 @@ class VirtioFrontEnd final : public TimedDevice {
     absl::AnyInvocable<void()> deadline_moved = nullptr;
   };
 
-  // kInvalidArgument: the device's traits cannot be; kResourceExhausted: no
-  // eventfd for a lane.
+  // A device has no more bytes of configuration: what fits behind the registers
+  // of both transports.
+  static constexpr uint32_t kMaxConfigSize = 256;
+
+  // kInvalidArgument: the device's traits cannot be, or the options do not
+  // match them; the message names the field. kResourceExhausted: no eventfd for
+  // a lane.
   static absl::StatusOr<std::unique_ptr<VirtioFrontEnd>> Create(
       VirtioDevice& device, GuestMemory& memory, const Clock& clock,
       Options options);
@@ -89,21 +100,22 @@ class VirtioFrontEnd final : public TimedDevice {
   ~VirtioFrontEnd() override;
 
   [[nodiscard]] VirtioDevice& device() { return device_; }
-  [[nodiscard]] const VirtioDevice::Traits& traits() const;
+  [[nodiscard]] const VirtioDevice::Traits& traits() const { return traits_; }
 
   // ---- The embedder's side --------------------------------------------------
 
   // The driver is ready (DRIVER_OK), and the device works.
   [[nodiscard]] bool active() const;
+  [[nodiscard]] uint16_t lane_count() const;
 
   // The lane's eventfd as a source for a loop; null unless its doorbell is
-  // kEventFd.
+  // kEventFd. Deadlines of its lane are not the source's, but this object's.
   [[nodiscard]] EventSource* lane_source(uint16_t lane);
   // The same descriptor, for an ioeventfd; null as above.
   [[nodiscard]] const EventFd* queue_doorbell(uint16_t queue) const;
   [[nodiscard]] VirtioDoorbell doorbell(uint16_t queue) const;
 
-  // Serves all that is to do in the lane now, as for kPoll.
+  // Serves what is to do in the lane now, as for kPoll.
   void Poll(uint16_t lane);
 
   // TimedDevice: the device's deadlines, and lanes with work left over.
@@ -115,13 +127,17 @@ class VirtioFrontEnd final : public TimedDevice {
 
   // ---- The transport's side -------------------------------------------------
 
-  // Null unsets it; interrupts then go nowhere.
+  // Null unsets it; interrupts then go nowhere. Not while another thread is in
+  // this object or the device.
   void SetInterrupts(VirtioInterrupts* interrupts);
 
   // Device status (section 2.1). Writing 0 resets the device: when that returns
   // nothing of it touches guest memory. Bits once set are not cleared by other
-  // writes; FEATURES_OK does not stick when the driver's features cannot be;
-  // DRIVER_OK without FEATURES_OK is dropped.
+  // writes. Each bit of ACKNOWLEDGE, DRIVER, FEATURES_OK and DRIVER_OK wants
+  // those before it, in the same write or earlier, and is dropped without
+  // them; FEATURES_OK does not stick either when the driver's features cannot
+  // be, and DRIVER_OK not after FAILED. If the device cannot begin,
+  // DEVICE_NEEDS_RESET is set together with DRIVER_OK.
   [[nodiscard]] uint8_t ReadStatus() const;
   void WriteStatus(uint8_t value);
 
@@ -135,11 +151,16 @@ class VirtioFrontEnd final : public TimedDevice {
   // lies behind config_size reads as zeroes and is dropped.
   void ReadConfig(uint64_t offset, std::span<std::byte> data);
   void WriteConfig(uint64_t offset, std::span<const std::byte> data);
-  [[nodiscard]] uint32_t config_generation() const;
+  // Whoever reads the same before and after some ReadConfig has read what was
+  // there at one moment (section 2.5.1): it counts changes that were told, and
+  // those that are found when the configuration is read.
+  [[nodiscard]] uint32_t config_generation();
 
   // A queue's set-up (section 4.1.4.3, 4.2.2). Queues that do not exist have
-  // the maximum size 0; writes to them are dropped, as are those to a queue
-  // that is enabled. An enabled queue stays so until reset, or ResetQueue.
+  // the maximum size 0. Writes are taken between FEATURES_OK and DRIVER_OK
+  // (section 3.1.1), while the queue is not enabled; others are dropped. Whether
+  // size and areas can be is found at DRIVER_OK. An enabled queue stays so until
+  // reset, or DisableQueue before DRIVER_OK.
   [[nodiscard]] uint16_t queue_count() const;
   [[nodiscard]] uint16_t MaxQueueSize(uint16_t queue) const;
   [[nodiscard]] VirtqueueConfig QueueConfig(uint16_t queue) const;
@@ -149,15 +170,87 @@ class VirtioFrontEnd final : public TimedDevice {
   // `high`: bits 63:32, else 31:0.
   void SetQueueArea(uint16_t queue, Area area, bool high, uint32_t value);
   void EnableQueue(uint16_t queue);
+  void DisableQueue(uint16_t queue);
 
   // The driver notified the queue: serves it, signals the eventfd, or nothing,
   // as its doorbell is. `queue` is the guest's and may be any.
   void Notify(uint32_t queue);
 
  private:
+  // What is served by one thread at a time.
   struct Lane;
-  struct Queue;
+  // The control registers of a queue.
+  struct QueueRegisters {
+    uint16_t size = 0;
+    Gpa descriptors = {};
+    Gpa driver = {};
+    Gpa device = {};
+    bool enabled = false;
+  };
   class Link;
+  class LaneSource;
+
+  VirtioFrontEnd(VirtioDevice& device, GuestMemory& memory, const Clock& clock,
+                 Options options);
+
+  // Serves the lane until nothing more was asked for, or hands it over.
+  void Run(Lane& lane);
+  void ServeRound(Lane& lane);
+  // To the lane's loop, or the deadline's thread.
+  void HandOver(Lane& lane);
+  // Changes one of a lane's deadlines, and tells if that is earlier than all.
+  void MoveDeadline(std::atomic<int64_t>& deadline, int64_t when);
+
+  void Interrupt(uint16_t queue);
+  void ConfigInterrupt();
+  void Fail();
+
+  void ResetLocked() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  [[nodiscard]] bool FeaturesFit() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  // At DRIVER_OK. False: a queue, or the device, cannot.
+  [[nodiscard]] bool Activate() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  [[nodiscard]] VirtqueueConfig ConfigOf(uint16_t queue) const
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  // The queue's registers if they can be written now, or null.
+  [[nodiscard]] QueueRegisters* WritableQueue(uint16_t queue)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  // Finds changes of the configuration.
+  void RefreshConfig() ABSL_EXCLUSIVE_LOCKS_REQUIRED(config_mutex_);
+
+  // The earliest deadline.
+  [[nodiscard]] int64_t NextMoment() const;
+
+  VirtioDevice& device_;
+  const VirtioDevice::Traits& traits_;
+  GuestMemory& memory_;
+  const Clock& clock_;
+  // All that can be negotiated.
+  uint64_t offered_ = 0;
+  absl::AnyInvocable<void()> deadline_moved_;
+  std::unique_ptr<Link> link_;
+  std::vector<std::unique_ptr<Lane>> lanes_;
+  // Of each queue.
+  std::vector<Lane*> queue_lanes_;
+  std::atomic<VirtioInterrupts*> interrupts_ = nullptr;
+
+  // Device status. Written under mutex_, but for DEVICE_NEEDS_RESET.
+  std::atomic<uint8_t> status_ = 0;
+  std::atomic<uint32_t> generation_ = 0;
+
+  // Set at DRIVER_OK and cleared by reset, while no lane is served: so lanes
+  // read them without a lock.
+  std::vector<std::optional<Virtqueue>> rings_;
+  uint64_t negotiated_ = 0;
+
+  mutable Mutex mutex_;
+  uint64_t driver_features_ ABSL_GUARDED_BY(mutex_) = 0;
+  std::vector<QueueRegisters> queues_ ABSL_GUARDED_BY(mutex_);
+  // The device is between Activate and Reset.
+  bool activated_ ABSL_GUARDED_BY(mutex_) = false;
+
+  Mutex config_mutex_;
+  // What the driver saw last.
+  std::array<std::byte, kMaxConfigSize> config_ ABSL_GUARDED_BY(config_mutex_);
 };
 
 }  // namespace libvmm

@@ -5,12 +5,9 @@
 #include <atomic>
 #include <cstddef>
 #include <cstdint>
-#include <memory>
 #include <span>
 
-#include "absl/base/thread_annotations.h"
 #include "absl/functional/any_invocable.h"
-#include "libvmm/base/mutex.h"
 #include "libvmm/devices/io_device.h"
 #include "libvmm/devices/virtio/transport/virtio_front_end.h"
 #include "libvmm/devices/virtio/transport/virtio_interrupts.h"
@@ -22,8 +19,11 @@ namespace libvmm {
 // interrupt.
 //
 // Registers are 32 bits wide and want aligned accesses of 4 bytes; other reads
-// of them give zeroes, other writes are dropped. The device's configuration
-// from 0x100 on takes any size.
+// of them give zeroes, other writes are dropped. So do those that begin in them
+// and end in the device's configuration, which from 0x100 on takes any size.
+// There is no shared memory and no queue reset. A queue is only made not ready
+// before DRIVER_OK; later a write of 0 to QueueReady is dropped, as reading it
+// back shows.
 //
 // Thread-safety: thread-safe. `interrupt` runs on the thread that has something
 //     to tell, several at once.
@@ -57,6 +57,8 @@ class VirtioMmio final : public IoDevice, private VirtioInterrupts {
   void ConfigInterrupt() override;
   void ResetInterrupts() override;
 
+  // Sets a bit of InterruptStatus and gives an edge.
+  void Interrupt(uint32_t cause);
   uint32_t ReadRegister(uint64_t offset);
   void WriteRegister(uint64_t offset, uint32_t value);
 
@@ -64,10 +66,11 @@ class VirtioMmio final : public IoDevice, private VirtioInterrupts {
   Options options_;
   std::atomic<uint32_t> interrupt_status_ = 0;
 
-  Mutex mutex_;
-  uint32_t device_features_select_ ABSL_GUARDED_BY(mutex_) = 0;
-  uint32_t driver_features_select_ ABSL_GUARDED_BY(mutex_) = 0;
-  uint32_t queue_select_ ABSL_GUARDED_BY(mutex_) = 0;
+  // Two vCPUs that select at the same time are in each other's way on a real
+  // device too.
+  std::atomic<uint32_t> device_features_select_ = 0;
+  std::atomic<uint32_t> driver_features_select_ = 0;
+  std::atomic<uint32_t> queue_select_ = 0;
 };
 
 }  // namespace libvmm

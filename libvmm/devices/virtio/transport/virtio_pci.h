@@ -24,6 +24,15 @@ namespace libvmm {
 //   LIBVMM_ASSIGN_OR_RETURN(PciAttachment place,
 //                           bus.Attach({.device = 3}, device->function()));
 //
+// Registers of the common configuration want accesses of their own size (section
+// 4.1.3.1; the 64-bit ones of 4 or 8 bytes); other reads give zeroes, other
+// writes are dropped. A notification is any write that begins at a queue's
+// place, whatever its value; the device's configuration takes any access. Reads
+// of the BAR elsewhere give zeroes. There is no queue reset.
+//
+// A reset of the device takes its vectors away, but leaves what belongs to PCI:
+// BARs, MSI-X. When a machine is reset, reset both: the front end and the bus.
+//
 // Thread-safety: thread-safe. Callbacks as those of PciFunction and Msix.
 // Ownership: owns the function; refers to the front end, whose interrupts it
 //     is; leaves it when destroyed. Outlives its PciAttachment.
@@ -32,12 +41,17 @@ namespace libvmm {
 //     VirtioFrontEnd::Notify costs; with MSI-X an interrupt is Msix::Trigger.
 class VirtioPci {
  public:
-  // Of the BAR: where queue q's notifications are written, 2 bytes (section
-  // 4.1.4.4): kNotifyOffset + q * kNotifyStride. An ioeventfd there, of any
-  // value, replaces VirtioFrontEnd::Notify.
+  // The BAR, and what is where in it. Queue q's notifications are written, 2
+  // bytes, to kNotifyOffset + q * kNotifyStride (section 4.1.4.4). An ioeventfd
+  // there, of any value, replaces VirtioFrontEnd::Notify.
   static constexpr unsigned kBar = 0;
+  static constexpr uint64_t kBarSize = 0x10000;
+  static constexpr uint64_t kCommonOffset = 0x0000;
+  static constexpr uint64_t kIsrOffset = 0x1000;
+  static constexpr uint64_t kDeviceOffset = 0x2000;
   static constexpr uint64_t kNotifyOffset = 0x3000;
   static constexpr uint64_t kNotifyStride = 4;
+  static constexpr uint16_t kMaxQueues = 1023;
 
   struct Options {
     // The level of INTA#, active high.
