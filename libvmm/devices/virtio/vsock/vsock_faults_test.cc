@@ -298,7 +298,7 @@ TEST(VsockFaultsTest, HostConnects) {
             machine.reset();
             sockets.reset();
           });
-          return Expect(right, "all bytes, or an end");
+          return Expect(right, "all bytes, or an end that is told");
         });
 }
 
