@@ -45,9 +45,9 @@ void ConsoleInput::Type(absl::string_view keys) {
 }
 
 void ConsoleInput::Offer() {
-  if (uart_ == nullptr || waiting_.empty()) return;
-  const size_t taken = uart_->Receive(
-      std::as_bytes(std::span(waiting_.data(), waiting_.size())));
+  if (receiver_ == nullptr || waiting_.empty()) return;
+  const size_t taken =
+      receiver_(std::as_bytes(std::span(waiting_.data(), waiting_.size())));
   waiting_.erase(0, taken);
 }
 

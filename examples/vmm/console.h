@@ -5,9 +5,10 @@
 #include <cstddef>
 #include <span>
 #include <string>
+#include <utility>
 
+#include "absl/functional/any_invocable.h"
 #include "absl/strings/string_view.h"
-#include "libvmm/devices/serial/uart_16550a.h"
 
 namespace vmm {
 
@@ -30,31 +31,34 @@ class EscapeFilter {
   bool escaped_ = false;
 };
 
-// Keys on their way to a UART, whose FIFO may be full. The UART's receive_ready
-// tells the loop to call Offer.
+// Keys on their way to a device of the guest, which may be full. When it has
+// room again it tells the loop to call Offer.
 //
-// Thread-safety: thread-compatible; receive_ready, on another thread, must not
-//     call it.
-// Ownership: the UART outlives its connection.
+// Thread-safety: thread-compatible; whatever tells the loop, on another thread,
+//     must not call it.
+// Ownership: what the receiver refers to outlives its connection.
 // Cost: what waits for a guest that does not read: at most kMostWaiting bytes.
 class ConsoleInput {
  public:
   static constexpr size_t kMostWaiting = 64 << 10;
 
-  // From now on keys go to `uart`, those first that wait. Null: they wait.
-  void Connect(libvmm::Uart16550a* uart) {
-    uart_ = uart;
+  // Takes bytes from the front while there is room; how many.
+  using Receiver = absl::AnyInvocable<size_t(std::span<const std::byte> bytes)>;
+
+  // From now on keys go to `receiver`, those first that wait. Null: they wait.
+  void Connect(Receiver receiver) {
+    receiver_ = std::move(receiver);
     Offer();
   }
   // Keys beyond kMostWaiting are dropped, as a terminal does it.
   void Type(absl::string_view keys);
-  // Gives the UART what it has room for.
+  // Gives the device what it has room for.
   void Offer();
   // How many more keys there is room for.
   [[nodiscard]] size_t room() const { return kMostWaiting - waiting_.size(); }
 
  private:
-  libvmm::Uart16550a* uart_ = nullptr;
+  Receiver receiver_ = nullptr;
   std::string waiting_;
 };
 

@@ -10,6 +10,7 @@
 
 #include "absl/strings/string_view.h"
 #include "gtest/gtest.h"
+#include "libvmm/devices/serial/uart_16550a.h"
 
 namespace vmm {
 namespace {
@@ -91,6 +92,11 @@ TEST(EscapeFilterTest, KeysBehindACommandAreNotUsed) {
 class ConsoleInputTest : public ::testing::Test {
  protected:
   void SwitchFifosOn() { (void)uart_.Write(kFcr, std::span(&kFifosOn, 1)); }
+  void Connect() {
+    input_.Connect([this](std::span<const std::byte> bytes) {
+      return uart_.Receive(bytes);
+    });
+  }
   std::string Read(size_t count) {
     std::string text(count, 0);
     for (char& c : text) {
@@ -106,7 +112,7 @@ class ConsoleInputTest : public ::testing::Test {
 
 TEST_F(ConsoleInputTest, AFullFifoTakesTheRestWhenItIsReady) {
   SwitchFifosOn();
-  input_.Connect(&uart_);
+  Connect();
   input_.Type("0123456789abcdefghij");
   EXPECT_EQ(input_.room(), ConsoleInput::kMostWaiting - 4);
   input_.Offer();  // Full: nothing changes.
@@ -121,7 +127,7 @@ TEST_F(ConsoleInputTest, AFullFifoTakesTheRestWhenItIsReady) {
 }
 
 TEST_F(ConsoleInputTest, WithoutFifosKeysComeOneByOne) {
-  input_.Connect(&uart_);
+  Connect();
   input_.Type("ab");
   input_.Type("c");
   std::string seen;
@@ -135,7 +141,7 @@ TEST_F(ConsoleInputTest, WithoutFifosKeysComeOneByOne) {
 TEST_F(ConsoleInputTest, KeysWaitForAConnection) {
   SwitchFifosOn();
   input_.Type("ab");
-  input_.Connect(&uart_);
+  Connect();
   EXPECT_EQ(Read(2), "ab");
   input_.Connect(nullptr);
   input_.Type("c");
@@ -149,7 +155,7 @@ TEST_F(ConsoleInputTest, KeysBeyondTheRoomAreDropped) {
   input_.Type("e");
   EXPECT_EQ(input_.room(), 0u);
   SwitchFifosOn();
-  input_.Connect(&uart_);
+  Connect();
   EXPECT_EQ(input_.room(), 16u);
 }
 

@@ -40,6 +40,30 @@ The machine:
   --test-device      put in what kvm-unit-tests need: their test device, the
                      exit port and the firmware configuration device
 
+Virtio devices; those that name no transport are on PCI, with --no-pci over MMIO:
+  --disk FILE[,ro][,io_uring][,cache=none|writeback|unsafe]
+         [,limit=OPS[/BYTES]][,queues=N][,serial=ID]
+                     a raw image or block device, /dev/vda and so on; ops and
+                     bytes in a second, with K, M, G or T
+  --net tap=NAME|user|pair=NAME[,mac=ADDRESS][,queues=N][,limit=OPS[/BYTES]]
+                     a network: a tap interface, this user's connections, or a
+                     cable to another machine
+  --vsock CID[,uds=PATH]
+                     sockets to the guest: connect to PATH and write "CONNECT
+                     port"; its own connections come to PATH_port
+  --share DIRECTORY:TAG[,ro]
+                     a folder: mount -t virtiofs TAG /mnt
+  --rng[=limit=BYTES]
+                     random numbers, so many bytes in a second
+  --balloon[=MIB]    takes memory back, so much of it at once
+  --console          /dev/hvc0 on this terminal, beside or instead of ttyS0
+                     (all of these take transport=pci|mmio and
+                     doorbell=inline|eventfd|poll, too)
+  --virtio-mmio      all over MMIO that name no transport
+  --doorbell HOW     how guests ring: inline (default), on the vCPU's thread;
+                     eventfd, in this program's loop; poll, not at all
+  --split-rings      do not offer packed rings
+
 This program:
   --no-reboot        end when the guest resets, instead of booting again
   --stats            at the end, exits by reason, port and address

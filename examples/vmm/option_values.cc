@@ -7,32 +7,14 @@
 #include <utility>
 #include <vector>
 
-#include "absl/strings/ascii.h"
 #include "absl/strings/match.h"
 #include "absl/strings/numbers.h"
-#include "absl/strings/str_cat.h"
 #include "absl/strings/str_split.h"
+#include "examples/vmm/option_words.h"
 
 namespace vmm {
 
 using namespace libvmm;
-
-namespace {
-
-absl::Status Takes(absl::string_view option, absl::string_view what,
-                   absl::string_view text) {
-  return absl::InvalidArgumentError(
-      absl::StrCat(option, " takes ", what, ", not '", text, "'"));
-}
-
-// Digits only: SimpleAtoi would take signs and spaces too.
-template <typename Number>
-bool ParseNumber(absl::string_view text, Number& number) {
-  return !text.empty() && absl::ascii_isdigit(text.front()) &&
-         absl::ascii_isdigit(text.back()) && absl::SimpleAtoi(text, &number);
-}
-
-}  // namespace
 
 absl::StatusOr<CpuTopology> ParseSmp(absl::string_view text) {
   const absl::Status wrong =

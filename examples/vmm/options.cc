@@ -11,6 +11,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "examples/vmm/option_values.h"
+#include "examples/vmm/virtio_options.h"
 #include "libvmm/base/status_macros.h"
 #include "libvmm/boot/image_file.h"
 #include "libvmm/platform/machine_text.h"
@@ -43,6 +44,16 @@ enum Flag : int {
   kKeyboard,
   kExitPort,
   kTestDevice,
+  kDisk,
+  kNet,
+  kVsock,
+  kShare,
+  kRng,
+  kBalloon,
+  kConsole,
+  kVirtioMmio,
+  kDoorbell,
+  kSplitRings,
   kNoReboot,
   kStats,
   kQuiet,
@@ -69,6 +80,16 @@ constexpr option kOptions[] = {
     {"keyboard", no_argument, nullptr, kKeyboard},
     {"exit-port", no_argument, nullptr, kExitPort},
     {"test-device", no_argument, nullptr, kTestDevice},
+    {"disk", required_argument, nullptr, kDisk},
+    {"net", required_argument, nullptr, kNet},
+    {"vsock", required_argument, nullptr, kVsock},
+    {"share", required_argument, nullptr, kShare},
+    {"rng", optional_argument, nullptr, kRng},
+    {"balloon", optional_argument, nullptr, kBalloon},
+    {"console", optional_argument, nullptr, kConsole},
+    {"virtio-mmio", no_argument, nullptr, kVirtioMmio},
+    {"doorbell", required_argument, nullptr, kDoorbell},
+    {"split-rings", no_argument, nullptr, kSplitRings},
     {"no-reboot", no_argument, nullptr, kNoReboot},
     {"stats", no_argument, nullptr, kStats},
     {"quiet", no_argument, nullptr, kQuiet},
@@ -115,6 +136,51 @@ absl::Status ReadConfig(absl::string_view path, PcConfig& config) {
         absl::StrCat("--config ", path, ": ", parsed.status().message()));
   }
   config = *std::move(parsed);
+  return absl::OkStatus();
+}
+
+// The options whose words virtio_options.h knows.
+absl::Status ApplyVirtio(int flag, absl::string_view value,
+                         PcVirtioConfig& virtio) {
+  switch (flag) {
+    case kDisk: {
+      LIBVMM_ASSIGN_OR_RETURN(PcDisk disk, ParseDisk(value));
+      virtio.disks.push_back(std::move(disk));
+      break;
+    }
+    case kNet: {
+      LIBVMM_ASSIGN_OR_RETURN(PcNet net, ParseNet(value));
+      virtio.nets.push_back(std::move(net));
+      break;
+    }
+    case kVsock: {
+      LIBVMM_ASSIGN_OR_RETURN(virtio.vsock, ParseVsock(value));
+      break;
+    }
+    case kShare: {
+      LIBVMM_ASSIGN_OR_RETURN(PcShare share, ParseShare(value));
+      virtio.shares.push_back(std::move(share));
+      break;
+    }
+    case kRng: {
+      LIBVMM_ASSIGN_OR_RETURN(virtio.rng, ParseRng(value));
+      break;
+    }
+    case kBalloon: {
+      LIBVMM_ASSIGN_OR_RETURN(virtio.balloon, ParseBalloon(value));
+      break;
+    }
+    case kConsole: {
+      LIBVMM_ASSIGN_OR_RETURN(virtio.console, ParseVirtioConsole(value));
+      break;
+    }
+    case kDoorbell: {
+      LIBVMM_ASSIGN_OR_RETURN(virtio.doorbell, ParseDoorbell(value));
+      break;
+    }
+    default:
+      break;
+  }
   return absl::OkStatus();
 }
 
@@ -191,6 +257,21 @@ absl::Status Apply(int flag, absl::string_view value, BootWords& words,
       config.devices.test_device = true;
       config.devices.exit_port = true;
       config.devices.fw_cfg = true;
+      return absl::OkStatus();
+    case kDisk:
+    case kNet:
+    case kVsock:
+    case kShare:
+    case kRng:
+    case kBalloon:
+    case kConsole:
+    case kDoorbell:
+      return ApplyVirtio(flag, value, config.virtio);
+    case kVirtioMmio:
+      config.virtio.transport = PcVirtioTransport::kMmio;
+      return absl::OkStatus();
+    case kSplitRings:
+      config.virtio.packed_rings = false;
       return absl::OkStatus();
     case kNoReboot:
       options.reboot = false;

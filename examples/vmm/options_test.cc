@@ -150,6 +150,149 @@ TEST(OptionsTest, Devices) {
   EXPECT_TRUE(Config({"--exit-port"}).devices.exit_port);
 }
 
+TEST(OptionsTest, ADiskIsAFileAndWords) {
+  const PcVirtioConfig virtio =
+      Config({"--disk", "plain.img", "--disk",
+              "a=b:c,ro,io_uring,cache=none,limit=100/2M,queues=4,serial=one,"
+              "transport=mmio,doorbell=eventfd"})
+          .virtio;
+  ASSERT_EQ(virtio.disks.size(), 2u);
+  EXPECT_EQ(virtio.disks[0].path, "plain.img");
+  EXPECT_FALSE(virtio.disks[0].read_only);
+  EXPECT_EQ(virtio.disks[0].cache, PcDisk::Cache::kWriteback);
+  EXPECT_EQ(virtio.disks[0].io, PcDisk::Io::kSync);
+  EXPECT_EQ(virtio.disks[0].plug.transport, PcVirtioTransport::kDefault);
+  const PcDisk& disk = virtio.disks[1];
+  EXPECT_EQ(disk.path, "a=b:c");
+  EXPECT_TRUE(disk.read_only);
+  EXPECT_EQ(disk.io, PcDisk::Io::kIoUring);
+  EXPECT_EQ(disk.cache, PcDisk::Cache::kNone);
+  EXPECT_EQ(disk.limit.operations, 100u);
+  EXPECT_EQ(disk.limit.bytes, 2u << 20);
+  EXPECT_EQ(disk.queues, 4u);
+  EXPECT_EQ(disk.serial, "one");
+  EXPECT_EQ(disk.plug.transport, PcVirtioTransport::kMmio);
+  EXPECT_EQ(disk.plug.doorbell, PcVirtioDoorbell::kEventFd);
+  EXPECT_EQ(Config({"--disk", "d,cache=writeback"}).virtio.disks[0].cache,
+            PcDisk::Cache::kWriteback);
+  EXPECT_EQ(Config({"--disk", "d,cache=unsafe"}).virtio.disks[0].cache,
+            PcDisk::Cache::kUnsafe);
+}
+
+TEST(OptionsTest, ANetworkHasAPeer) {
+  const PcVirtioConfig virtio =
+      Config({"--net", "user", "--net", "tap=tap0,mac=52:54:00:12:34:56",
+              "--net", "pair=cable,queues=2,limit=0/1G,transport=pci"})
+          .virtio;
+  ASSERT_EQ(virtio.nets.size(), 3u);
+  EXPECT_TRUE(std::holds_alternative<PcUserNet>(virtio.nets[0].peer));
+  EXPECT_EQ(virtio.nets[0].mac, "");
+  EXPECT_EQ(std::get<PcTapNet>(virtio.nets[1].peer).name, "tap0");
+  EXPECT_EQ(virtio.nets[1].mac, "52:54:00:12:34:56");
+  EXPECT_EQ(std::get<PcPairNet>(virtio.nets[2].peer).name, "cable");
+  EXPECT_EQ(virtio.nets[2].queues, 2u);
+  EXPECT_EQ(virtio.nets[2].limit.operations, 0u);
+  EXPECT_EQ(virtio.nets[2].limit.bytes, uint64_t{1} << 30);
+  EXPECT_EQ(virtio.nets[2].plug.transport, PcVirtioTransport::kPci);
+}
+
+TEST(OptionsTest, OtherVirtioDevices) {
+  const PcVirtioConfig all =
+      Config({"--vsock", "7,uds=v.sock", "--share", "/a:b:tag,ro", "--rng",
+              "--balloon", "--console"})
+          .virtio;
+  EXPECT_EQ(all.vsock->cid, 7u);
+  EXPECT_EQ(all.vsock->uds_path, "v.sock");
+  ASSERT_EQ(all.shares.size(), 1u);
+  EXPECT_EQ(all.shares[0].directory, "/a:b");
+  EXPECT_EQ(all.shares[0].tag, "tag");
+  EXPECT_TRUE(all.shares[0].read_only);
+  EXPECT_EQ(all.rng->bytes_limit, 0u);
+  EXPECT_EQ(all.balloon->target_mib, 0u);
+  EXPECT_TRUE(all.console.has_value());
+
+  const PcVirtioConfig words =
+      Config({"--rng=limit=4K,transport=mmio", "--balloon=16,doorbell=poll",
+              "--console=doorbell=inline"})
+          .virtio;
+  EXPECT_EQ(words.rng->bytes_limit, 4096u);
+  EXPECT_EQ(words.rng->plug.transport, PcVirtioTransport::kMmio);
+  EXPECT_EQ(words.balloon->target_mib, 16u);
+  EXPECT_EQ(words.balloon->plug.doorbell, PcVirtioDoorbell::kPoll);
+  EXPECT_EQ(words.console->plug.doorbell, PcVirtioDoorbell::kInline);
+}
+
+TEST(OptionsTest, WhatAllVirtioDevicesShare) {
+  const PcVirtioConfig defaults = Config({}).virtio;
+  EXPECT_EQ(defaults.transport, PcVirtioTransport::kDefault);
+  EXPECT_EQ(defaults.doorbell, PcVirtioDoorbell::kDefault);
+  EXPECT_TRUE(defaults.packed_rings);
+  EXPECT_FALSE(defaults.rng.has_value());
+  EXPECT_EQ(Config({"--virtio-mmio"}).virtio.transport,
+            PcVirtioTransport::kMmio);
+  EXPECT_FALSE(Config({"--split-rings"}).virtio.packed_rings);
+  EXPECT_EQ(Config({"--doorbell", "inline"}).virtio.doorbell,
+            PcVirtioDoorbell::kInline);
+  EXPECT_EQ(Config({"--doorbell", "eventfd"}).virtio.doorbell,
+            PcVirtioDoorbell::kEventFd);
+  EXPECT_EQ(Config({"--doorbell", "poll"}).virtio.doorbell,
+            PcVirtioDoorbell::kPoll);
+}
+
+TEST(OptionsTest, WrongVirtioOptionsAreNamed) {
+  struct Row {
+    std::vector<std::string> words;
+    const char* message;
+  };
+  for (const Row& row : {
+           Row{{"--disk", ""},
+               "--disk takes FILE[,ro][,io_uring][,cache=none|writeback|unsafe]"
+               "[,limit=OPS[/BYTES]][,queues=N][,serial=ID]"
+               "[,transport=pci|mmio][,doorbell=inline|eventfd|poll], not ''"},
+           Row{{"--disk", "d,"}, "--disk takes FILE"},
+           Row{{"--disk", "d,ro,ro"}, "--disk takes FILE"},
+           Row{{"--disk", "d,ro=1"}, "--disk takes FILE"},
+           Row{{"--disk", "d,io_uring=1"}, "--disk takes FILE"},
+           Row{{"--disk", "d,cache=some"}, "--disk takes FILE"},
+           Row{{"--disk", "d,limit="}, "--disk takes FILE"},
+           Row{{"--disk", "d,limit=1/"}, "--disk takes FILE"},
+           Row{{"--disk", "d,limit=1/1P"}, "--disk takes FILE"},
+           Row{{"--disk", "d,queues=-1"}, "--disk takes FILE"},
+           Row{{"--disk", "d,serial="}, "--disk takes FILE"},
+           Row{{"--disk", "d,transport=isa"}, "--disk takes FILE"},
+           Row{{"--disk", "d,doorbell=bell"}, "--disk takes FILE"},
+           Row{{"--disk", "d,size=1"}, "--disk takes FILE"},
+           Row{{"--disk", "d,queues=0"},
+               "--disk d,queues=0: virtio.disks[0].queues is 0, expected 1"},
+           Row{{"--net", "wire"}, "--net takes tap=NAME, user or pair=NAME"},
+           Row{{"--net", "tap="}, "--net takes tap=NAME"},
+           Row{{"--net", "user=1"}, "--net takes tap=NAME"},
+           Row{{"--net", "user,ro"}, "--net takes tap=NAME"},
+           Row{{"--net", "user,mac=1"},
+               "--net user,mac=1: virtio.nets[0].mac is '1', expected six"},
+           Row{{"--vsock", "x"}, "--vsock takes CID[,uds=PATH]"},
+           Row{{"--vsock", "3,uds="}, "--vsock takes CID"},
+           Row{{"--vsock", "2"}, "--vsock 2: virtio.vsock.cid is 2"},
+           Row{{"--share", "dir"}, "--share takes DIRECTORY:TAG[,ro]"},
+           Row{{"--share", ":tag"}, "--share takes DIRECTORY:TAG"},
+           Row{{"--share", "dir:"}, "--share takes DIRECTORY:TAG"},
+           Row{{"--share", "d:t,rw"}, "--share takes DIRECTORY:TAG"},
+           Row{{"--share", "d:t", "--share", "e:t"},
+               "--share e:t: virtio.shares[1].tag is 't'"},
+           Row{{"--rng=5"}, "--rng takes nothing, or [limit=BYTES]"},
+           Row{{"--balloon=much"}, "--balloon takes nothing, or MIB"},
+           Row{{"--balloon=1,2"}, "--balloon takes nothing, or MIB"},
+           Row{{"--console=hvc0"}, "--console takes nothing, or [transport="},
+           Row{{"--doorbell", "bell"},
+               "--doorbell takes inline, eventfd or poll, not 'bell'"},
+           Row{{"--no-pci", "--disk", "d,transport=pci"},
+               "--disk d,transport=pci: virtio.disks[0]: the transport is PCI, "
+               "and devices.pci is false"},
+       }) {
+    EXPECT_THAT(Parse(row.words), StatusIs(kInvalid, StartsWith(row.message)));
+  }
+}
+
 TEST(OptionsTest, WhatTheProgramItselfDoes) {
   ASSERT_OK_AND_ASSIGN(const Options options, Parse({"--no-reboot", "--stats",
                                                      "--quiet", "--elf", "e"}));
@@ -265,12 +408,16 @@ TEST(OptionsTest, AWrongConfigIsNamedWithItsPlace) {
 
 TEST(OptionsTest, HelpNamesEveryOption) {
   for (const char* name :
-       {"config",    "kernel",    "unpack",    "initrd",        "append",
-        "multiboot", "module",    "firmware",  "elf",           "smp",
-        "memory",    "cpu",       "irqchip",   "debug-console", "no-pci",
-        "keyboard",  "exit-port", "no-reboot", "stats",         "quiet",
-        "check",     "help"}) {
+       {"config",    "kernel",      "unpack",    "initrd",        "append",
+        "multiboot", "module",      "firmware",  "elf",           "smp",
+        "memory",    "cpu",         "irqchip",   "debug-console", "no-pci",
+        "keyboard",  "exit-port",   "no-reboot", "stats",         "quiet",
+        "check",     "help",        "disk",      "net",           "vsock",
+        "share",     "virtio-mmio", "doorbell",  "split-rings"}) {
     EXPECT_THAT(kHelp, HasSubstr(absl::StrCat("\n  --", name, " ")));
+  }
+  for (const char* name : {"rng[", "balloon[", "console "}) {
+    EXPECT_THAT(kHelp, HasSubstr(absl::StrCat("\n  --", name)));
   }
 }
 

@@ -22,6 +22,9 @@
 #include "libvmm/base/clock.h"
 #include "libvmm/base/errno_status.h"
 #include "libvmm/base/status_macros.h"
+#include "libvmm/devices/serial/uart_16550a.h"
+#include "libvmm/devices/virtio/console/virtio_console.h"
+#include "libvmm/platform/pc_virtio.h"
 
 namespace vmm {
 
@@ -49,29 +52,45 @@ int PollTimeout(absl::Duration deadline, const Clock& clock) {
       std::min<int64_t>(absl::ToInt64Milliseconds(left) + 1, 1000 * 1000));
 }
 
+bool HasPolledQueues(const PcConfig& config) {
+  return std::ranges::any_of(PcVirtioPlacesOf(config),
+                             [](const PcVirtioPlace& place) {
+                               return place.doorbell == PcVirtioDoorbell::kPoll;
+                             });
+}
+
 void PrintProgress(absl::string_view step, const PcConfig& config) {
   Say(absl::StrCat("vmm: ", ProgressLine(step, config), "\n"));
 }
 
 }  // namespace
 
-Session::Session(const Options& options, const Kvm& kvm, UniqueFd signals,
-                 EventFd attention, EventFd input_ready)
+Session::Session(const Options& options, const Kvm& kvm, Networks networks,
+                 UniqueFd signals, EventFd attention, EventFd input_ready)
     : options_(options),
       kvm_(kvm),
+      networks_(std::move(networks)),
       signals_(std::move(signals)),
       attention_(std::move(attention)),
       input_ready_(std::move(input_ready)),
+      polls_(HasPolledQueues(options.config)),
       is_terminal_(isatty(STDIN_FILENO) != 0) {}
 
 absl::StatusOr<std::unique_ptr<Session>> Session::Create(const Options& options,
                                                          const Kvm& kvm) {
+  LIBVMM_ASSIGN_OR_RETURN(
+      Networks networks,
+      Networks::Create(options.config.virtio, [&](absl::string_view path) {
+        if (!options.quiet) {
+          Say(absl::StrCat("vmm: waiting for the other end of ", path, "\n"));
+        }
+      }));
   LIBVMM_ASSIGN_OR_RETURN(UniqueFd signals, TakeSignals());
   LIBVMM_ASSIGN_OR_RETURN(EventFd attention, EventFd::Create());
   LIBVMM_ASSIGN_OR_RETURN(EventFd input_ready, EventFd::Create());
-  std::unique_ptr<Session> session(new Session(options, kvm, std::move(signals),
-                                               std::move(attention),
-                                               std::move(input_ready)));
+  std::unique_ptr<Session> session(
+      new Session(options, kvm, std::move(networks), std::move(signals),
+                  std::move(attention), std::move(input_ready)));
   LIBVMM_ASSIGN_OR_RETURN(
       ConsoleOutput output,
       ConsoleOutput::Create(STDOUT_FILENO, session->attention_));
@@ -88,6 +107,17 @@ absl::StatusOr<std::unique_ptr<Pc>> Session::CreateMachine() {
   host.debug_console = [](std::span<const std::byte> bytes) {
     std::fwrite(bytes.data(), 1, bytes.size(), stderr);
   };
+  // The console of a virtio device is on this terminal, too.
+  host.virtio.console.push_back(
+      {.output =
+           [this](std::span<const std::byte> bytes) {
+             output_->Write(bytes);
+             return bytes.size();
+           },
+       .input_ready = [this] { input_ready_.Signal(); }});
+  host.virtio.open_net = [this](const PcNet& net, const Clock& clock) {
+    return networks_.Open(net, clock);
+  };
   if (!options_.quiet) {
     host.progress = [this](absl::string_view step) {
       PrintProgress(step, options_.config);
@@ -96,13 +126,27 @@ absl::StatusOr<std::unique_ptr<Pc>> Session::CreateMachine() {
   return Pc::Create(kvm_, options_.config, std::move(host));
 }
 
+// A virtio console takes the keys, since who asks for one wants to log in there.
+void Session::ConnectKeys(Pc& pc) {
+  if (VirtioConsole* const console = pc.virtio().console()) {
+    input_.Connect([console](std::span<const std::byte> bytes) {
+      constexpr uint16_t kFirstPort = 0;
+      return console->Send(kFirstPort, bytes);
+    });
+  } else if (Uart16550a* const uart = pc.serial(0)) {
+    input_.Connect([uart](std::span<const std::byte> bytes) {
+      return uart->Receive(bytes);
+    });
+  }
+}
+
 absl::StatusOr<PcStop> Session::Boot() {
   LIBVMM_ASSIGN_OR_RETURN(const std::unique_ptr<Pc> pc, CreateMachine());
   if (is_terminal_ && !options_.quiet) {
     Say("vmm: running; Ctrl-A X ends it\n");
   }
   if (options_.stats || is_terminal_) counts_.Observe(*pc);
-  input_.Connect(pc->serial(0));
+  ConnectKeys(*pc);
   ReleaseStartPages();
   absl::Status served;
   absl::Status ran;
@@ -150,9 +194,12 @@ absl::Status Session::ServeOnce(Pc& pc) {
                    .revents = 0});
     deadline = std::min(deadline, source->NextDeadline());
   }
+  // Queues that are polled leave no time to sleep.
+  if (polls_) deadline = -absl::InfiniteDuration();
   if (poll(fds.data(), fds.size(), PollTimeout(deadline, clock)) < 0) {
     return errno == EINTR ? absl::OkStatus() : ErrnoStatus(errno, "poll");
   }
+  if (polls_) pc.virtio().Poll();
   if (fds[0].revents != 0) ReadKeys(pc);
   if (fds[1].revents != 0) ReadSignal();
   if (fds[2].revents != 0) (void)attention_.Drain();

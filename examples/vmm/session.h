@@ -10,6 +10,7 @@
 #include "examples/vmm/console.h"
 #include "examples/vmm/console_output.h"
 #include "examples/vmm/exit_counts.h"
+#include "examples/vmm/networks.h"
 #include "examples/vmm/options.h"
 #include "examples/vmm/vcpu_threads.h"
 #include "libvmm/base/event_fd.h"
@@ -27,8 +28,8 @@ namespace vmm {
 // Ownership: borrows options and Kvm.
 class Session {
  public:
-  // From now on SIGINT, SIGTERM and SIGHUP end Boot instead of the process, and
-  // SIGPIPE does nothing.
+  // Waits for other ends of networks (Networks::Create). From then on SIGINT,
+  // SIGTERM and SIGHUP end Boot instead of the process, and SIGPIPE does nothing.
   static absl::StatusOr<std::unique_ptr<Session>> Create(
       const Options& options, const libvmm::Kvm& kvm);
   Session(const Session&) = delete;
@@ -46,11 +47,12 @@ class Session {
   void PrintStats() const;
 
  private:
-  Session(const Options& options, const libvmm::Kvm& kvm,
+  Session(const Options& options, const libvmm::Kvm& kvm, Networks networks,
           libvmm::UniqueFd signals, libvmm::EventFd attention,
           libvmm::EventFd input_ready);
 
   absl::StatusOr<std::unique_ptr<libvmm::Pc>> CreateMachine();
+  void ConnectKeys(libvmm::Pc& pc);
   // Serves terminal, signals and the machine's sources until every vCPU's
   // thread has ended.
   absl::Status Serve(libvmm::Pc& pc, VcpuThreads& threads);
@@ -62,6 +64,7 @@ class Session {
 
   const Options& options_;
   const libvmm::Kvm& kvm_;
+  Networks networks_;
   libvmm::UniqueFd signals_;
   // A vCPU's thread has ended, or the output failed.
   libvmm::EventFd attention_;
@@ -70,6 +73,7 @@ class Session {
   std::optional<ConsoleOutput> output_;
   ConsoleInput input_;
   EscapeFilter escape_;
+  const bool polls_;
   const bool is_terminal_;
   bool input_ended_ = false;
   std::optional<int> quit_signal_;

@@ -60,6 +60,27 @@ class Pieces {
       entry = map.Next(*entry);
     }
   }
+
+  // Calls visit(entry, offset in it, size) for what is memory of a range that
+  // may have gaps and reach past the last address.
+  template <typename VisitPiece>
+  static void VisitPresent(const RegionMap& map, GpaRange range,
+                           VisitPiece visit) {
+    if (range.size == 0) return;
+    const uint64_t start = range.start.value();
+    const uint64_t last =
+        start +
+        std::min(range.size - 1, std::numeric_limits<uint64_t>::max() - start);
+    const std::span<const Entry> entries = map.entries();
+    const auto first = static_cast<size_t>(&map.Find(start) - entries.data());
+    for (size_t i = first; i < entries.size(); ++i) {
+      const Entry& entry = entries[i];
+      if (entry.gpa > last) return;
+      const uint64_t from = std::max(start, entry.gpa) - entry.gpa;
+      if (from >= entry.size) continue;
+      visit(entry, from, std::min(last - entry.gpa, entry.size - 1) - from + 1);
+    }
+  }
 };
 
 void Mark(const Entry& entry, uint64_t offset, uint64_t size) {
@@ -348,6 +369,20 @@ bool GuestMemory::ForEachWritableSpan(
       });
 }
 
+void GuestMemory::ForEachPart(
+    GpaRange range, absl::FunctionRef<void(const Part&)> visit) const {
+  const RegionMap& snapshot = map();
+  Pieces::VisitPresent(
+      snapshot, range, [&](const Entry& entry, uint64_t offset, uint64_t size) {
+        const auto index =
+            static_cast<size_t>(&entry - snapshot.entries().data());
+        visit({.gpa = Gpa(entry.gpa + offset),
+               .region = snapshot.regions()[index].region,
+               .offset = offset,
+               .size = size});
+      });
+}
+
 FileTransfer GuestMemory::ReadFromFile(GpaRange range,
                                        FilePosition from) noexcept {
   const RegionMap& snapshot = map();
@@ -431,22 +466,10 @@ bool GuestMemory::IsTrackingDirty(Gpa gpa) const noexcept {
 }
 
 void GuestMemory::MarkDirty(GpaRange range) noexcept {
-  if (range.size == 0) return;
-  const RegionMap& snapshot = map();
-  const uint64_t start = range.start.value();
-  const uint64_t last =
-      start +
-      std::min(range.size - 1, std::numeric_limits<uint64_t>::max() - start);
-  const std::span<const Entry> entries = snapshot.entries();
-  const auto first =
-      static_cast<size_t>(&snapshot.Find(start) - entries.data());
-  for (size_t i = first; i < entries.size(); ++i) {
-    const Entry& entry = entries[i];
-    if (entry.gpa > last) return;
-    const uint64_t from = std::max(start, entry.gpa) - entry.gpa;
-    if (from >= entry.size) continue;
-    Mark(entry, from, std::min(last - entry.gpa, entry.size - 1) - from + 1);
-  }
+  Pieces::VisitPresent(map(), range,
+                       [](const Entry& entry, uint64_t offset, uint64_t size) {
+                         Mark(entry, offset, size);
+                       });
 }
 
 }  // namespace libvmm

@@ -239,6 +239,23 @@ class GuestMemory {
   bool ForEachWritableSpan(GpaRange range,
                            absl::FunctionRef<bool(std::span<std::byte>)> visit);
 
+  // ---- What stands behind ----------------------------------------------------
+
+  // A run of a range that lies in one region.
+  struct Part {
+    Gpa gpa;
+    // Lent for the call.
+    const MemoryRegion& region;
+    // Where the run is in the region, in bytes.
+    uint64_t offset = 0;
+    uint64_t size = 0;
+  };
+
+  // Calls `visit` for each part of `range` that is memory, lowest address
+  // first; what is not memory is passed over.
+  void ForEachPart(GpaRange range,
+                   absl::FunctionRef<void(const Part&)> visit) const;
+
   // ---- Files ---------------------------------------------------------------
 
   // Fills `range` from a file, until the range is full or the file ends,

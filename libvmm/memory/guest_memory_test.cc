@@ -728,5 +728,36 @@ TEST(GuestMemoryPinTest, APinFromALaterGenerationKeepsNothingOlder) {
   EXPECT_FALSE(IsMapped(data));
 }
 
+// ---- What stands behind
+
+TEST_F(GuestMemoryTest, PartsOfARangeAreThoseThatAreMemory) {
+  struct Seen {
+    uint64_t gpa;
+    const std::byte* host;
+    uint64_t size;
+    bool read_only;
+    bool operator==(const Seen&) const = default;
+  };
+  std::vector<Seen> seen;
+  memory_->ForEachPart(
+      {Gpa(kPage / 2), 6 * kPage}, [&](const GuestMemory::Part& part) {
+        seen.push_back({part.gpa.value(), part.region.data() + part.offset,
+                        part.size, part.region.read_only()});
+      });
+  const auto host = [this](uint64_t page) {
+    return memory_->ReadableSpan({Gpa(page * kPage), 1}).data();
+  };
+  EXPECT_THAT(seen, ElementsAre(Seen{kPage, host(1), 2 * kPage, false},
+                                Seen{3 * kPage, host(3), kPage, false},
+                                Seen{4 * kPage, host(4), kPage, true},
+                                Seen{6 * kPage, host(6), kPage / 2, false}));
+  seen.clear();
+  const auto never = [&](const GuestMemory::Part&) { seen.push_back({}); };
+  memory_->ForEachPart({hole_, kPage}, never);
+  memory_->ForEachPart({first_, 0}, never);
+  memory_->ForEachPart({Gpa(~uint64_t{0}), ~uint64_t{0}}, never);
+  EXPECT_THAT(seen, IsEmpty());
+}
+
 }  // namespace
 }  // namespace libvmm

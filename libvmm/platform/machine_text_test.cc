@@ -111,6 +111,74 @@ TEST(MachineTextTest, OtherBootsAreChosenByTheirMessage) {
   EXPECT_EQ(std::get<PcFirmwareBoot>(config.boot).image, "f");
 }
 
+TEST(MachineTextTest, VirtioDevicesArriveInTheirFields) {
+  ASSERT_OK_AND_ASSIGN(const PcConfig config, ParseMachineText(R"(
+      virtio {
+        transport: MMIO
+        doorbell: EVENT_FD
+        packed_rings: false
+        disks {
+          path: "root.img"
+          read_only: true
+          cache: NO_CACHE
+          io: IO_URING
+          queues: 2
+          limit { operations: 100 bytes: 1000 }
+          serial: "one"
+          plug { transport: PCI doorbell: POLL }
+        }
+        disks { path: "more.img" }
+        nets { tap { name: "tap0" } mac: "52:54:00:00:00:01" queues: 3 }
+        nets { user {} }
+        nets { pair { name: "cable" } limit { bytes: 7 } }
+        vsock { cid: 5 uds_path: "v.sock" }
+        shares { directory: "/srv" tag: "srv" read_only: true }
+        rng { bytes_limit: 4096 }
+        balloon { target_mib: 16 }
+        console { ports { name: "agent" } ports { name: "c" console: true } }
+        keyboard {}
+        tablet { plug { doorbell: INLINE } }
+      })"));
+  const PcVirtioConfig& virtio = config.virtio;
+  EXPECT_EQ(virtio.transport, PcVirtioTransport::kMmio);
+  EXPECT_EQ(virtio.doorbell, PcVirtioDoorbell::kEventFd);
+  EXPECT_FALSE(virtio.packed_rings);
+  ASSERT_EQ(virtio.disks.size(), 2u);
+  const PcDisk& disk = virtio.disks[0];
+  EXPECT_EQ(disk.path, "root.img");
+  EXPECT_TRUE(disk.read_only);
+  EXPECT_EQ(disk.cache, PcDisk::Cache::kNone);
+  EXPECT_EQ(disk.io, PcDisk::Io::kIoUring);
+  EXPECT_EQ(disk.queues, 2u);
+  EXPECT_EQ(disk.limit.operations, 100u);
+  EXPECT_EQ(disk.limit.bytes, 1000u);
+  EXPECT_EQ(disk.serial, "one");
+  EXPECT_EQ(disk.plug.transport, PcVirtioTransport::kPci);
+  EXPECT_EQ(disk.plug.doorbell, PcVirtioDoorbell::kPoll);
+  EXPECT_EQ(virtio.disks[1].path, "more.img");
+  ASSERT_EQ(virtio.nets.size(), 3u);
+  EXPECT_EQ(std::get<PcTapNet>(virtio.nets[0].peer).name, "tap0");
+  EXPECT_EQ(virtio.nets[0].mac, "52:54:00:00:00:01");
+  EXPECT_EQ(virtio.nets[0].queues, 3u);
+  EXPECT_TRUE(std::holds_alternative<PcUserNet>(virtio.nets[1].peer));
+  EXPECT_EQ(std::get<PcPairNet>(virtio.nets[2].peer).name, "cable");
+  EXPECT_EQ(virtio.nets[2].limit.bytes, 7u);
+  EXPECT_EQ(virtio.vsock->cid, 5u);
+  EXPECT_EQ(virtio.vsock->uds_path, "v.sock");
+  ASSERT_EQ(virtio.shares.size(), 1u);
+  EXPECT_EQ(virtio.shares[0].directory, "/srv");
+  EXPECT_EQ(virtio.shares[0].tag, "srv");
+  EXPECT_TRUE(virtio.shares[0].read_only);
+  EXPECT_EQ(virtio.rng->bytes_limit, 4096u);
+  EXPECT_EQ(virtio.balloon->target_mib, 16u);
+  ASSERT_EQ(virtio.console->ports.size(), 2u);
+  EXPECT_EQ(virtio.console->ports[0].name, "agent");
+  EXPECT_FALSE(virtio.console->ports[0].console);
+  EXPECT_TRUE(virtio.console->ports[1].console);
+  EXPECT_TRUE(virtio.keyboard.has_value());
+  EXPECT_EQ(virtio.tablet->plug.doorbell, PcVirtioDoorbell::kInline);
+}
+
 TEST(MachineTextTest, CustomCpuKeepsEntriesAndMsrs) {
   ASSERT_OK_AND_ASSIGN(const PcConfig config, ParseMachineText(R"(
       cpu { custom {
@@ -168,6 +236,11 @@ devices {
   test_device: false
 }
 halt_check: "1s"
+virtio {
+  transport: DEFAULT_TRANSPORT
+  doorbell: DEFAULT_DOORBELL
+  packed_rings: true
+}
 )");
 }
 
@@ -191,6 +264,9 @@ TEST(MachineTextTest, FormattedTextParsesToTheSame) {
            PcConfig{.halt_check = absl::ZeroDuration()},
            PcConfig{.halt_check = absl::Nanoseconds(1'234'567'891)},
            PcConfig{.halt_check = absl::InfiniteDuration()},
+           PcConfig{.virtio = {.disks = {{.path = "d", .serial = "s"}, {}},
+                              .nets = {{}, {.peer = PcPairNet{"n"}}},
+                              .console = PcConsole{.ports = {{.name = "p"}}}}},
        }) {
     const std::string text = FormatMachineText(config);
     ASSERT_OK_AND_ASSIGN(const PcConfig parsed, ParseMachineText(text));
@@ -247,6 +323,16 @@ TEST(MachineTextTest, ErrorsHaveAPlaceAndAFieldsPath) {
                    " cpuid { function: 1 index: 3 } } }",
                    "line 3, column 2: cpu.custom.cpuid[1] has function 0x1 "
                    "index 0x3, which an entry before it answers"},
+           Refusal{"virtio { disks {}\n disks { serial:\n "
+                   "'123456789012345678901' } }",
+                   "line 2, column 10: virtio.disks[1].serial has 21 bytes, "
+                   "expected at most 20"},
+           Refusal{"virtio { nets { tap {} } }",
+                   "line 1, column 17: virtio.nets[0].tap.name is empty"},
+           Refusal{"devices { pci: false } virtio {\n rng { plug { transport: "
+                   "PCI } } }",
+                   "line 2, column 2: virtio.rng: the transport is PCI, and "
+                   "devices.pci is false"},
            Refusal{"cpu { custom { msrs { index: 16 }\n msrs { index: 16 } } }",
                    "line 2, column 2: cpu.custom.msrs[1] has index 0x10, which "
                    "is there already"},

@@ -17,6 +17,7 @@
 #include "libvmm/platform/local_apic_setup.h"
 #include "libvmm/platform/pc_boot.h"
 #include "libvmm/platform/pc_tables.h"
+#include "libvmm/platform/pc_virtio.h"
 
 namespace libvmm {
 
@@ -107,6 +108,7 @@ absl::Status Pc::SetUp(const Kvm& kvm) {
   LIBVMM_RETURN_IF_ERROR(CreateInterrupts());
   LIBVMM_RETURN_IF_ERROR(AddMemory());
   LIBVMM_RETURN_IF_ERROR(CreateBoard());
+  LIBVMM_RETURN_IF_ERROR(CreateVirtio());
   LIBVMM_RETURN_IF_ERROR(CreateVcpus(host));
   return Boot(cpuid);
 }
@@ -221,6 +223,25 @@ absl::Status Pc::CreateBoard() {
                 });
     deadlines_->Add(*halt_watch_);
   }
+  return absl::OkStatus();
+}
+
+absl::Status Pc::CreateVirtio() {
+  const auto pci_line = [this](uint8_t device) {
+    return board_->PciLine(device);
+  };
+  const PcVirtioWires wires{.vm = vm_,
+                            .mmio = mmio_,
+                            .pci = board_->pci(),
+                            .memory = memory_.guest_memory(),
+                            .interrupts = *interrupts_,
+                            .deadlines = *deadlines_,
+                            .clock = clock_,
+                            .pci_line = pci_line};
+  LIBVMM_ASSIGN_OR_RETURN(
+      virtio_, PcVirtio::Create(wires, config_.virtio,
+                                PcVirtioPlacesOf(config_), host_.virtio));
+  virtio_->AddEventSources(event_sources_);
   return absl::OkStatus();
 }
 

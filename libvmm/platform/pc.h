@@ -30,6 +30,8 @@
 
 namespace libvmm {
 
+class PcVirtio;
+
 // A PC, assembled from the parts of this library as PcConfig says and ready to
 // run. It has no thread and no loop; the embedder brings them:
 //
@@ -100,6 +102,8 @@ class Pc {
   [[nodiscard]] Mc146818* rtc() { return board_->rtc(); }
   [[nodiscard]] I8042* keyboard() { return board_->keyboard(); }
   [[nodiscard]] PciBus* pci() { return board_->pci(); }
+  // The virtio devices and their host's side (pc_virtio.h); may be none.
+  [[nodiscard]] PcVirtio& virtio() { return *virtio_; }
   // The power button: an operating system that listens shuts down.
   void PressPowerButton() { board_->acpi_pm().PressPowerButton(); }
 
@@ -124,6 +128,7 @@ class Pc {
   absl::Status CreateInterrupts();
   absl::Status AddMemory();
   absl::Status CreateBoard();
+  absl::Status CreateVirtio();
   absl::Status CreateVcpus(const HostCpuid& host);
   absl::Status CreateVcpu(const Cpuid& cpuid, uint32_t index);
   absl::Status Boot(const Cpuid& cpuid);
@@ -147,6 +152,7 @@ class Pc {
   std::unique_ptr<HaltWatch> halt_watch_;
   std::unique_ptr<PcInterrupts> interrupts_;
   std::unique_ptr<PcBoard> board_;
+  std::unique_ptr<PcVirtio> virtio_;
   std::vector<std::unique_ptr<PcVcpu>> vcpus_;
   std::vector<EventSource*> event_sources_;
 };

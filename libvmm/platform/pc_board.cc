@@ -274,6 +274,14 @@ absl::AnyInvocable<void(bool level)> PcBoard::Line(uint32_t gsi) {
   return line->MakeInput();
 }
 
+absl::AnyInvocable<void(bool level)> PcBoard::PciLine(uint8_t device) {
+  const std::span<const uint32_t> gsis =
+      parts_.config.irqchip == PcIrqChip::kNone ? std::span(kPcPciIrqs)
+                                                : std::span(kPcPciGsis);
+  // As SwizzledPciRoutes has it for pin A.
+  return Line(gsis[device % gsis.size()]);
+}
+
 absl::AnyInvocable<void()> PcBoard::DeadlineMoved() {
   return [&deadlines = parts_.deadlines] { deadlines.Wake(); };
 }

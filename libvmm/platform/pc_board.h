@@ -80,6 +80,9 @@ class PcBoard {
   [[nodiscard]] I8042* keyboard() { return keyboard_.get(); }
   [[nodiscard]] PciBus* pci() { return pci_bus_.get(); }
 
+  // One more driver of the line that INTA# of a device of PCI bus 0 leads to.
+  [[nodiscard]] absl::AnyInvocable<void(bool level)> PciLine(uint8_t device);
+
  private:
   explicit PcBoard(const Parts& parts) : parts_(parts) {}
 

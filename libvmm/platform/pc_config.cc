@@ -28,6 +28,13 @@ absl::Status Missing(absl::string_view field) {
   return absl::InvalidArgumentError(absl::StrCat(field, " is empty"));
 }
 
+absl::StatusOr<std::vector<PcVirtioPlace>> PlaceVirtio(const PcConfig& config) {
+  return PlacePcVirtio(config.virtio,
+                       {.pci = config.devices.pci,
+                        .io_apic = config.irqchip != PcIrqChip::kNone,
+                        .serial_ports = config.devices.serial_ports});
+}
+
 absl::Status Validate(const std::monostate&) { return absl::OkStatus(); }
 
 absl::Status Validate(const PcLinuxBoot& boot) {
@@ -84,8 +91,14 @@ absl::Status ValidatePcConfig(const PcConfig& config) {
         absl::StrCat("halt_check is ", absl::FormatDuration(config.halt_check),
                      ", expected 0 or at least 1ms"));
   }
+  LIBVMM_RETURN_IF_ERROR(ValidatePcVirtioConfig(config.virtio));
+  LIBVMM_RETURN_IF_ERROR(PlaceVirtio(config).status());
   return std::visit([](const auto& boot) { return Validate(boot); },
                     config.boot);
+}
+
+std::vector<PcVirtioPlace> PcVirtioPlacesOf(const PcConfig& config) {
+  return PlaceVirtio(config).value_or(std::vector<PcVirtioPlace>());
 }
 
 }  // namespace libvmm

@@ -12,6 +12,8 @@
 #include "absl/time/time.h"
 #include "libvmm/platform/cpu_policy.h"
 #include "libvmm/platform/cpu_topology.h"
+#include "libvmm/platform/pc_virtio_config.h"
+#include "libvmm/platform/pc_virtio_places.h"
 
 namespace libvmm {
 
@@ -142,12 +144,17 @@ struct PcConfig {
   // leaves them; costs a kick per vCPU each time. Zero: never. At least a
   // millisecond otherwise.
   absl::Duration halt_check = absl::Seconds(1);
+  // Disks, networks and the like.
+  PcVirtioConfig virtio = {};
 };
 
 // OK when Pc::Create would accept the values themselves; whether files exist
 // and KVM has what is asked, it tells only when it tries. kInvalidArgument names
 // the field by its path, "memory.size_mib is 0, expected 1 to 16777216".
 absl::Status ValidatePcConfig(const PcConfig& config);
+
+// Where the virtio devices of a valid config are.
+std::vector<PcVirtioPlace> PcVirtioPlacesOf(const PcConfig& config);
 
 }  // namespace libvmm
 

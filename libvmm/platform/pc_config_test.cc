@@ -5,6 +5,7 @@
 #include <gtest/gtest.h>
 
 #include <string>
+#include <vector>
 
 #include "libvmm/testing/status_matchers.h"
 
@@ -40,6 +41,18 @@ TEST(PcConfigTest, RefusalsNameTheField) {
                    {.halt_check = absl::Microseconds(999)}},
            Refusal{"halt_check is -1s, expected 0 or at least 1ms",
                    {.halt_check = absl::Seconds(-1)}},
+           Refusal{"virtio.disks[0].queues is 0, expected 1 to 64",
+                   {.virtio = {.disks = {{.queues = 0}}}}},
+           Refusal{"virtio.rng: the transport is PCI, and devices.pci is false",
+                   {.devices = {.pci = false},
+                   .virtio = {.transport = PcVirtioTransport::kPci,
+                             .rng = PcRng()}}},
+           Refusal{"virtio.disks[4]: no interrupt line is left, 4 virtio "
+                   "devices have MMIO",
+                   {.irqchip = PcIrqChip::kNone,
+                   .devices = {.serial_ports = 2},
+                   .virtio = {.transport = PcVirtioTransport::kMmio,
+                             .disks = std::vector<PcDisk>(5)}}},
            Refusal{"boot.linux.kernel is empty", {.boot = PcLinuxBoot()}},
            Refusal{"boot.multiboot.kernel is empty",
                    {.boot = PcMultibootBoot()}},

@@ -13,6 +13,7 @@
 #include "absl/strings/string_view.h"
 #include "libvmm/base/clock.h"
 #include "libvmm/boot/image_file.h"
+#include "libvmm/platform/pc_virtio_host.h"
 
 namespace libvmm {
 
@@ -56,6 +57,8 @@ struct PcHost {
   // What the guest's kernel seeds its random numbers with. Nothing: fresh bytes
   // of getrandom(2). Give a constant for a guest that repeats itself.
   std::optional<std::vector<std::byte>> random_seed = std::nullopt;
+
+  PcVirtioHost virtio = {};
 };
 
 }  // namespace libvmm

@@ -21,6 +21,7 @@ namespace libvmm {
 //                    for more buses makes Linux look at each slot of each
 //   0xe0100000       PCI memory window, up to the IOAPIC: where SeaBIOS begins
 //   0xfec00000       IOAPIC
+//   0xfec10000       registers of virtio devices over MMIO, a page for each
 //   0xfee00000       local APICs
 //   0xfeffb000       four pages that KVM uses on Intel processors
 //   0xff000000       firmware, ending at 4 GiB
@@ -41,6 +42,8 @@ struct PcLayout {
   static constexpr GpaRange kEcam{Gpa(0xe0000000), 0x100000};
   static constexpr GpaRange kPciWindowHigh{Gpa(0xe0100000), 0x1eb00000};
   static constexpr GpaRange kIoapic{Gpa(0xfec00000), 0x1000};
+  static constexpr GpaRange kVirtioMmio{Gpa(0xfec10000), 0x10000};
+  static constexpr uint64_t kVirtioMmioSize = 0x1000;
   static constexpr GpaRange kLocalApic{Gpa(0xfee00000), 0x1000};
   static constexpr Gpa kIdentityMap{0xfeffb000};
   static constexpr Gpa kTss{0xfeffc000};

@@ -56,6 +56,7 @@ TEST(PcLayoutTest, NothingOverlaps) {
         PcLayout::kPciWindowHigh,
         PcLayout::kEcam,
         PcLayout::kIoapic,
+        PcLayout::kVirtioMmio,
         PcLayout::kLocalApic,
         {PcLayout::kIdentityMap, 0x1000},
         {PcLayout::kTss, 0x3000},

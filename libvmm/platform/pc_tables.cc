@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <optional>
 #include <utility>
+#include <variant>
 #include <vector>
 
 #include "libvmm/base/status_macros.h"
@@ -123,6 +124,12 @@ AcpiConfig PcAcpiConfig(const PcConfig& config, const PcLayout& layout) {
   acpi.rtc = config.devices.rtc;
   if (config.devices.keyboard) acpi.i8042 = AcpiI8042{.mouse = false};
   if (config.devices.pvpanic) acpi.pvpanic_port = Pvpanic::kPort;
+  for (const PcVirtioPlace& place : PcVirtioPlacesOf(config)) {
+    if (const auto* mmio = std::get_if<PcVirtioMmioPlace>(&place.where)) {
+      acpi.virtio_mmio.push_back(
+          {.registers = mmio->registers, .gsi = mmio->gsi});
+    }
+  }
   if (config.devices.pci) {
     AcpiConfig::PciSegment segment;
     segment.bridge.buses = {.first = 0, .last = 0};

@@ -105,6 +105,21 @@ TEST(PcTablesTest, WithoutAnIoapicNothingLeadsToOne) {
   }
 }
 
+TEST(PcTablesTest, VirtioDevicesOverMmioAreTold) {
+  const PcConfig config{
+      .virtio = {
+          .disks = {{.plug = {.transport = PcVirtioTransport::kMmio}}, {}},
+          .rng = PcRng{.plug = {.transport = PcVirtioTransport::kMmio}}}};
+  const AcpiConfig acpi = PcAcpiConfig(config, LayoutOf(config));
+  EXPECT_OK(acpi.Validate());
+  // Those on PCI the guest finds by itself.
+  ASSERT_THAT(acpi.virtio_mmio, SizeIs(2));
+  EXPECT_EQ(acpi.virtio_mmio[0].registers, (GpaRange{Gpa(0xfec10000), 0x1000}));
+  EXPECT_EQ(acpi.virtio_mmio[0].gsi, 5u);
+  EXPECT_EQ(acpi.virtio_mmio[1].registers, (GpaRange{Gpa(0xfec11000), 0x1000}));
+  EXPECT_EQ(acpi.virtio_mmio[1].gsi, 6u);
+}
+
 TEST(PcTablesTest, AWindowWithoutRoomIsLeftOut) {
   const PcConfig config;
   const AcpiConfig acpi =

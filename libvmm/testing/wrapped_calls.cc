@@ -7,6 +7,7 @@
 #include <signal.h>
 #include <sys/epoll.h>
 #include <sys/mman.h>
+#include <sys/random.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/statfs.h>
@@ -227,6 +228,8 @@ LIBVMM_WRAP(int, memfd_create, (const char* name, unsigned flags),
             (name, flags), -1, EMFILE, ENFILE, ENOMEM)
 LIBVMM_WRAP(int, ftruncate, (int fd, off_t size), (fd, size), -1, ENOMEM, EFBIG,
             EINTR, ENOSPC)
+LIBVMM_WRAP(ssize_t, getrandom, (void* data, size_t size, unsigned flags),
+            (data, size, flags), -1, EAGAIN, EINTR, ENOSYS)
 LIBVMM_WRAP(int, fstat, (int fd, struct stat* result), (fd, result), -1, ENOMEM,
             EBADF)
 LIBVMM_WRAP(int, dup, (int fd), (fd), -1, EMFILE, EBADF)

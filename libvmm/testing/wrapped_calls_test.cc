@@ -11,6 +11,7 @@
 #include <sys/eventfd.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
+#include <sys/random.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/statfs.h>
@@ -82,6 +83,7 @@ TEST(WrappedCallsTest, EveryCallIsCaught) {
       {"eventfd", [] { return long{::eventfd(0, -1)}; }},
       {"memfd_create", [] { return long{::memfd_create("", ~0u)}; }},
       {"ftruncate", [] { return long{::ftruncate(-1, 0)}; }},
+      {"getrandom", [] { return long{::getrandom(buffer, some, ~0u)}; }},
       {"fstat",
        [] {
          struct stat result;

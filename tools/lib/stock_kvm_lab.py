@@ -33,6 +33,7 @@ def parse(arguments):
     parser.add_argument("--refresh", action="store_true")
     parser.add_argument("--guest", action="store_true")
     parser.add_argument("--module", action="append", default=[])
+    parser.add_argument("--program", action="append", default=[])
     parser.add_argument("--make-guest")
     parser.add_argument("--data", action="append", default=[])
     parser.add_argument("--env", action="append", default=[])
@@ -53,6 +54,17 @@ def parse(arguments):
             or options.make_guest):
         parser.error("nothing to run; see --help")
     return options, passed_on
+
+
+def guest_programs(options):
+    """The files of --program, by name."""
+    found = {}
+    for path in options.program:
+        here = caller_path(path)
+        if not os.access(here, os.X_OK) or os.path.isdir(here):
+            raise lab_jobs.Refused(f"--program {path} is no program")
+        found[os.path.basename(path)] = here
+    return found
 
 
 def collect(options, passed_on):
@@ -132,7 +144,8 @@ def main(arguments):
     try:
         folder = packages.get(say, options.refresh, options.module)
         if options.make_guest:
-            guest.make(caller_path(options.make_guest), folder, options.module)
+            guest.make(caller_path(options.make_guest), folder, options.module,
+                       guest_programs(options))
         if not options.programs and not options.shell:
             return 0
         bin_folder, _ = lab_jobs.build([MACHINE], [])
@@ -144,7 +157,7 @@ def main(arguments):
     with tempfile.TemporaryDirectory(prefix="stock_kvm_lab.") as work:
         if options.guest:
             data[GUEST] = os.path.join(work, GUEST)
-            guest.make(data[GUEST], folder, options.module)
+            guest.make(data[GUEST], folder, options.module, guest_programs(options))
         if options.shell:
             archive = os.path.join(work, "initramfs")
             session.build_initramfs(archive, folder, tools, jobs, 1, data,

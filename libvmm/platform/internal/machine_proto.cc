@@ -14,6 +14,7 @@
 #include "libvmm/kvm/abi.h"
 #include "libvmm/kvm/cpuid.h"
 #include "libvmm/kvm/msrs.h"
+#include "libvmm/platform/internal/virtio_proto.h"
 #include "libvmm/platform/machine.pb.h"
 
 namespace libvmm::internal {
@@ -410,7 +411,8 @@ PcBoot FromProto(const machine::Boot& from) {
 
 absl::StatusOr<PcConfig> ConfigFromProto(const machine::Machine& machine) {
   PcConfig config;
-  auto& [topology, cpu, memory, irqchip, devices, boot, halt_check] = config;
+  auto& [topology, cpu, memory, irqchip, devices, boot, halt_check, virtio] =
+      config;
   FromProto(machine.topology(), topology);
   LIBVMM_RETURN_IF_ERROR(FromProto(machine.cpu(), cpu));
   FromProto(machine.memory(), memory);
@@ -423,12 +425,13 @@ absl::StatusOr<PcConfig> ConfigFromProto(const machine::Machine& machine) {
         "halt_check is no duration, expected a number and a unit, as in \"1s\" "
         "or \"250ms\"");
   }
+  virtio = VirtioFromProto(machine.virtio());
   return config;
 }
 
 void ConfigToProto(const PcConfig& config, machine::Machine& machine) {
-  const auto& [topology, cpu, memory, irqchip, devices, boot, halt_check] =
-      config;
+  const auto& [topology, cpu, memory, irqchip, devices, boot, halt_check,
+               virtio] = config;
   machine.Clear();
   ToProto(topology, *machine.mutable_topology());
   ToProto(cpu, *machine.mutable_cpu());
@@ -437,6 +440,7 @@ void ConfigToProto(const PcConfig& config, machine::Machine& machine) {
   ToProto(devices, *machine.mutable_devices());
   std::visit([&](const auto& chosen) { ToProto(chosen, machine); }, boot);
   machine.set_halt_check(absl::FormatDuration(halt_check));
+  VirtioToProto(virtio, *machine.mutable_virtio());
 }
 
 }  // namespace libvmm::internal

@@ -33,9 +33,9 @@ int Count(const Members&...) {
 // the message must have it too.
 TEST(MachineProtoTest, MessagesHaveAFieldForEachMember) {
   {
-    const auto& [a, b, c, d, e, f, g] = PcConfig();
+    const auto& [a, b, c, d, e, f, g, h] = PcConfig();
     EXPECT_EQ(machine::Machine::descriptor()->field_count(),
-              Count(a, b, c, d, e, f, g));
+              Count(a, b, c, d, e, f, g, h));
   }
   {
     const auto& [a, b, c] = CpuTopology();
@@ -107,6 +107,72 @@ TEST(MachineProtoTest, MessagesHaveAFieldForEachMember) {
   {
     const auto& [a] = PcFirmwareBoot();
     EXPECT_EQ(machine::FirmwareBoot::descriptor()->field_count(), Count(a));
+  }
+}
+
+TEST(MachineProtoTest, VirtioMessagesHaveAFieldForEachMember) {
+  {
+    const auto& [a, b, c, d, e, f, g, h, i, j, k, l] = PcVirtioConfig();
+    EXPECT_EQ(machine::Virtio::descriptor()->field_count(),
+              Count(a, b, c, d, e, f, g, h, i, j, k, l));
+  }
+  {
+    const auto& [a, b] = PcVirtioPlug();
+    EXPECT_EQ(machine::VirtioPlug::descriptor()->field_count(), Count(a, b));
+  }
+  {
+    const auto& [a, b] = PcRateLimit();
+    EXPECT_EQ(machine::RateLimit::descriptor()->field_count(), Count(a, b));
+  }
+  {
+    const auto& [a, b, c, d, e, f, g, h] = PcDisk();
+    EXPECT_EQ(machine::Disk::descriptor()->field_count(),
+              Count(a, b, c, d, e, f, g, h));
+  }
+  {
+    const auto& [peer, b, c, d, e] = PcNet();
+    const Descriptor& net = *machine::Net::descriptor();
+    // Without std::monostate.
+    EXPECT_EQ(net.oneof_decl(0)->field_count(),
+              static_cast<int>(std::variant_size_v<PcNetPeer>) - 1);
+    EXPECT_EQ(net.field_count() - net.oneof_decl(0)->field_count(),
+              Count(b, c, d, e));
+  }
+  {
+    const auto& [a] = PcTapNet();
+    EXPECT_EQ(machine::TapNet::descriptor()->field_count(), Count(a));
+  }
+  {
+    const auto& [a] = PcPairNet();
+    EXPECT_EQ(machine::PairNet::descriptor()->field_count(), Count(a));
+  }
+  {
+    const auto& [a, b, c] = PcVsock();
+    EXPECT_EQ(machine::Vsock::descriptor()->field_count(), Count(a, b, c));
+  }
+  {
+    const auto& [a, b, c, d] = PcShare();
+    EXPECT_EQ(machine::Share::descriptor()->field_count(), Count(a, b, c, d));
+  }
+  {
+    const auto& [a, b] = PcRng();
+    EXPECT_EQ(machine::Rng::descriptor()->field_count(), Count(a, b));
+  }
+  {
+    const auto& [a, b] = PcBalloon();
+    EXPECT_EQ(machine::Balloon::descriptor()->field_count(), Count(a, b));
+  }
+  {
+    const auto& [a, b] = PcConsole();
+    EXPECT_EQ(machine::Console::descriptor()->field_count(), Count(a, b));
+  }
+  {
+    const auto& [a, b] = PcConsolePort();
+    EXPECT_EQ(machine::ConsolePort::descriptor()->field_count(), Count(a, b));
+  }
+  {
+    const auto& [a] = PcInput();
+    EXPECT_EQ(machine::Input::descriptor()->field_count(), Count(a));
   }
 }
 
@@ -204,6 +270,7 @@ TEST(MachineProtoTest, WhatIsAbsentHasTheStructsDefault) {
   empty.mutable_memory();
   empty.mutable_devices();
   empty.mutable_boot();
+  empty.mutable_virtio();
   ASSERT_OK_AND_ASSIGN(const PcConfig same, ConfigFromProto(empty));
   ConfigToProto(same, empty);
   EXPECT_EQ(empty.DebugString(), defaults.DebugString());
@@ -214,6 +281,10 @@ TEST(MachineProtoTest, EmptyChoicesHaveTheirStructsDefaults) {
   machine.mutable_cpu()->mutable_level();
   machine.mutable_devices()->mutable_debug_console();
   machine.mutable_boot()->mutable_linux();
+  machine.mutable_virtio()->add_disks();
+  machine.mutable_virtio()->add_nets();
+  machine.mutable_virtio()->mutable_vsock();
+  machine.mutable_virtio()->mutable_console()->add_ports();
   ASSERT_OK_AND_ASSIGN(const PcConfig config, ConfigFromProto(machine));
   const LevelCpu& level = std::get<LevelCpu>(config.cpu.model);
   EXPECT_EQ(level.level, LevelCpu().level);
@@ -221,6 +292,15 @@ TEST(MachineProtoTest, EmptyChoicesHaveTheirStructsDefaults) {
   EXPECT_EQ(config.devices.debug_console->port, PcDebugConsole().port);
   EXPECT_EQ(std::get<PcLinuxBoot>(config.boot).protocol,
             PcLinuxBoot().protocol);
+  ASSERT_EQ(config.virtio.disks.size(), 1u);
+  EXPECT_EQ(config.virtio.disks[0].queues, PcDisk().queues);
+  ASSERT_EQ(config.virtio.nets.size(), 1u);
+  EXPECT_TRUE(
+      std::holds_alternative<std::monostate>(config.virtio.nets[0].peer));
+  EXPECT_EQ(config.virtio.nets[0].queues, PcNet().queues);
+  EXPECT_EQ(config.virtio.vsock->cid, PcVsock().cid);
+  EXPECT_EQ(config.virtio.console->ports.size(), 1u);
+  EXPECT_FALSE(config.virtio.rng.has_value());
 }
 
 }  // namespace

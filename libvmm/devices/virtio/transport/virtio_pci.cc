@@ -4,7 +4,9 @@
 #include <algorithm>
 #include <atomic>
 #include <cstddef>
+#include <limits>
 #include <span>
+#include <type_traits>
 #include <utility>
 #include <vector>
 
@@ -333,6 +335,10 @@ uint64_t CommonRegisterSize(uint64_t offset) {
 }
 
 constexpr uint64_t At(Common reg) { return static_cast<uint64_t>(reg); }
+
+// Whatever page it is compared in, an offset is not cut.
+static_assert(kPageSize - 1 <=
+              std::numeric_limits<std::underlying_type_t<Common>>::max());
 
 // A 64-bit register: 8 bytes at its beginning, or either half.
 bool IsAreaAccess(uint64_t offset, uint64_t size) {

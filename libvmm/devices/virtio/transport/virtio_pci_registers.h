@@ -36,7 +36,7 @@ enum class CapabilityType : uint8_t {
 };
 
 // Common configuration, section 4.1.4.3. Offset, bits, access.
-enum class Common : uint8_t {
+enum class Common : uint16_t {
   kDeviceFeatureSelect = 0x00,  // 32 rw
   kDeviceFeature = 0x04,        // 32 r-
   kDriverFeatureSelect = 0x08,  // 32 rw
