@@ -67,8 +67,9 @@ std::vector<std::string> VmmWords(const std::vector<std::string>& devices,
       "--initrd",
       Lab("guest/initrd"),
       "--append",
-      absl::StrCat("console=ttyS0 quiet net.ifnames=0 libvmm.report=warnings ",
-                   append)};
+      absl::StrCat(
+          "console=ttyS0 quiet panic=-1 net.ifnames=0 libvmm.report=warnings ",
+          append)};
   words.insert(words.end(), devices.begin(), devices.end());
   return words;
 }
@@ -336,7 +337,7 @@ TEST_P(DebianVirtio, ConsoleRngAndBalloonWork) {
 }
 
 TEST_P(DebianVirtio, SharedFoldersAreMounted) {
-  const std::string folder = Temporary("share");
+  const std::string folder = Temporary(absl::StrCat("share.", GetParam()));
   ASSERT_EQ(::mkdir(folder.c_str(), 0755), 0);
   const std::string text = "good morning";
   std::string large;
