@@ -67,8 +67,9 @@ std::vector<std::string> VmmWords(const std::vector<std::string>& devices,
       "--initrd",
       Lab("guest/initrd"),
       "--append",
-      absl::StrCat("console=ttyS0 quiet net.ifnames=0 libvmm.report=warnings ",
-                   append)};
+      absl::StrCat(
+          "console=ttyS0 quiet panic=-1 net.ifnames=0 libvmm.report=warnings ",
+          append)};
   words.insert(words.end(), devices.begin(), devices.end());
   return words;
 }
