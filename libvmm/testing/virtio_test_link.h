@@ -125,7 +125,7 @@ class VirtioTestLink final : public VirtioLink {
   struct Sent {
     uint16_t queue = 0;
     uint16_t id = 0;
-    Gpa in;
+    Gpa in = {};
     uint32_t in_size = 0;
   };
 

@@ -50,7 +50,7 @@ class VirtqueueDriver {
   };
 
   struct Buffer {
-    Gpa gpa;
+    Gpa gpa = {};
     uint32_t size = 0;
     bool writable = false;
   };

@@ -19,7 +19,7 @@ struct ChainSegment {
   // Not zero.
   uint64_t size = 0;
   // Where the guest has it: for GuestMemory::MarkDirty after a write.
-  Gpa gpa;
+  Gpa gpa = {};
 };
 
 // What gives a chain back to the driver: the buffer id of the used ring, and

@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <array>
 #include <span>
+#include <utility>
 
 #include "libvmm/base/hot.h"
 #include "libvmm/base/status_macros.h"
@@ -34,6 +35,7 @@ bool PackedRing::Map() {
   // Before the lookups: when the map changes between them the next Refresh
   // comes here again.
   generation_ = memory_->generation();
+  window_ = {};
   const GpaRange descriptors = {config_.descriptors,
                                 kDescriptorSize * config_.size};
   const std::span<std::byte> descriptor_span =
@@ -96,44 +98,67 @@ inline uint32_t PackedRing::Linear(Position position) const {
                        : uint32_t{position.place} + config_.size;
 }
 
-inline bool PackedRing::Passed(Position event, Position before) const {
-  // No place of the ring: it wants something, so rather once too often.
-  if (event.place >= config_.size) return true;
-  const uint32_t rounds = 2 * uint32_t{config_.size};
-  const auto distance = [rounds](uint32_t from, uint32_t to) {
-    return to >= from ? to - from : to + rounds - from;
-  };
-  const uint32_t start = Linear(before);
-  return distance(start, Linear(event)) < distance(start, Linear(next_used_));
+inline uint32_t PackedRing::Distance(Position from, Position to) const {
+  const uint32_t start = Linear(from);
+  const uint32_t end = Linear(to);
+  return end > start ? end - start : end + 2 * uint32_t{config_.size} - start;
 }
 
 // ---- Available chains -------------------------------------------------------
 
-inline bool PackedRing::IsAvailable(uint64_t second_word) const {
+inline bool PackedRing::IsAvailable(uint16_t flags) const {
   // The available flag is the wrap counter, the used flag is not (2.8.1).
   constexpr uint16_t kBoth = kDescriptorAvailable | kDescriptorUsed;
-  const uint16_t flags = PackedDescriptor::FromWords(0, second_word).flags;
   return (flags & kBoth) ==
          (next_available_.wrap ? kDescriptorAvailable : kDescriptorUsed);
+}
+
+// The two words are read once.
+inline PackedDescriptor PackedRing::ReadDescriptor(uint16_t place) const {
+  const std::byte* const at = descriptors_ + kDescriptorSize * place;
+  const auto second = internal::LoadWord<uint64_t>(at + kDescriptorSecondWord,
+                                                   std::memory_order_acquire);
+  return PackedDescriptor::FromWords(
+      internal::LoadWord<uint64_t>(at, std::memory_order_relaxed), second);
 }
 
 LIBVMM_HOT PopResult PackedRing::Pop(DescriptorChain& chain) {
   if (broken_) [[unlikely]]
     return PopResult::kMalformed;
-  const std::byte* at = descriptors_ + kDescriptorSize * next_available_.place;
   // Acquires what the driver wrote before it made the chain available: all of
   // it, since the first descriptor's flags are written last.
-  uint64_t second = internal::LoadWord<uint64_t>(at + kDescriptorSecondWord,
-                                                 std::memory_order_acquire);
-  if (!IsAvailable(second)) return PopResult::kEmpty;
-  ChainBuilder builder(*memory_, chain);
+  const PackedDescriptor first = ReadDescriptor(next_available_.place);
+  if (!IsAvailable(first.flags)) return PopResult::kEmpty;
+  if ((first.flags & (kDescriptorNext | kDescriptorIndirect)) == 0 &&
+      ChainBuilder::BuildSingle(
+          window_, chain,
+          {.gpa = Gpa(first.address),
+           .size = first.size,
+           .writable = (first.flags & kDescriptorWrite) != 0},
+          {.id = first.id, .places = 1})) [[likely]] {
+    return Take(1);
+  }
+  return PopChain(chain, first);
+}
+
+inline PopResult PackedRing::Take(uint16_t places) {
+  // More places than there are cannot be in the device's hands.
+  if (held_places_ + places > config_.size) [[unlikely]]
+    return Break();
+  held_places_ += places;
+  next_available_ = Forward(next_available_, places);
+  return PopResult::kChain;
+}
+
+LIBVMM_HOT PopResult PackedRing::PopChain(DescriptorChain& chain,
+                                          PackedDescriptor descriptor) {
+  ChainBuilder builder(*memory_, window_, chain);
   uint16_t place = next_available_.place;
   uint16_t places = 1;
   while (true) {
-    const auto descriptor = PackedDescriptor::FromWords(
-        internal::LoadWord<uint64_t>(at, std::memory_order_relaxed), second);
     const bool more = (descriptor.flags & kDescriptorNext) != 0;
-    if ((descriptor.flags & kDescriptorIndirect) != 0) [[unlikely]] {
+    if ((descriptor.flags & kDescriptorIndirect) != 0) {
+      // A chain by itself (2.8.19). Its own write flag says nothing.
       if (!config_.indirect || more || places != 1 ||
           !CollectTable(descriptor.address, descriptor.size, builder)) {
         return Break();
@@ -145,28 +170,19 @@ LIBVMM_HOT PopResult PackedRing::Pop(DescriptorChain& chain) {
         [[unlikely]] {
       return Break();
     }
-    if (!more) {
-      if (!builder.Finish({.id = descriptor.id, .places = places}))
-          [[unlikely]] {
-        return Break();
-      }
-      break;
-    }
+    if (!more) break;
     // A chain of more descriptors than there are places goes round.
     if (places == config_.size) [[unlikely]]
       return Break();
     ++places;
     ++place;
-    at += kDescriptorSize;
-    if (place == config_.size) {
-      place = 0;
-      at = descriptors_;
-    }
-    second = internal::LoadWord<uint64_t>(at + kDescriptorSecondWord,
-                                          std::memory_order_relaxed);
+    if (place == config_.size) place = 0;
+    descriptor = ReadDescriptor(place);
   }
-  next_available_ = Forward(next_available_, places);
-  return PopResult::kChain;
+  if (!builder.Finish({.id = descriptor.id, .places = places})) [[unlikely]] {
+    return Break();
+  }
+  return Take(places);
 }
 
 bool PackedRing::CollectTable(uint64_t address, uint32_t size,
@@ -204,6 +220,7 @@ void PackedRing::Unpop(ChainToken token) {
   next_available_ =
       Forward(next_available_, static_cast<uint16_t>(config_.size - places));
   next_available_.wrap = !next_available_.wrap;
+  held_places_ -= places;
 }
 
 // ---- Used chains ------------------------------------------------------------
@@ -230,7 +247,10 @@ LIBVMM_HOT void PackedRing::Push(ChainToken token, uint32_t written) {
     first_place_ = place;
     first_word_ = used.SecondWord();
   }
-  next_used_ = Forward(next_used_, std::min(token.places, config_.size));
+  const uint16_t places = std::min(token.places, config_.size);
+  next_used_ = Forward(next_used_, places);
+  held_places_ -= places;
+  undecided_ += places;
 }
 
 inline void PackedRing::WriteFirst(std::memory_order order) {
@@ -242,7 +262,7 @@ inline void PackedRing::WriteFirst(std::memory_order order) {
 }
 
 LIBVMM_HOT bool PackedRing::Publish() {
-  if (next_used_ == signalled_used_ || lost()) return false;
+  if (undecided_ == 0 || lost()) return false;
   // The driver writes what it wishes, then looks for used descriptors; here it
   // is the other way round. With both sides sequentially consistent one of them
   // sees the other, and no wish is missed. Nothing is kept back if Save
@@ -250,12 +270,15 @@ LIBVMM_HOT bool PackedRing::Publish() {
   if (batch_) WriteFirst(std::memory_order_seq_cst);
   const uint32_t word =
       internal::LoadWord<uint32_t>(driver_, std::memory_order_seq_cst);
-  const Position before = signalled_used_;
-  signalled_used_ = next_used_;
+  const uint64_t count = std::exchange(undecided_, 0);
   const auto flags = static_cast<uint16_t>(word >> 16 & kEventFlagsMask);
   if (flags == kEventDisable) return false;
   if (flags != kEventAtPosition || !config_.event_index) return true;
-  return Passed(Position::FromBits(static_cast<uint16_t>(word)), before);
+  // Whether the place that it waits for is among those of this batch (2.8.10).
+  const Position event = Position::FromBits(static_cast<uint16_t>(word));
+  // No place of the ring: it wants something, so rather once too often.
+  if (event.place >= config_.size) return true;
+  return Distance(event, next_used_) <= count;
 }
 
 // ---- Notifications ----------------------------------------------------------
@@ -278,19 +301,28 @@ LIBVMM_HOT bool PackedRing::EnableNotifications() {
     internal::StoreWord<uint32_t>(device_, wish, std::memory_order_seq_cst);
     Mark(config_.device, kEventSize);
   }
-  return IsAvailable(internal::LoadWord<uint64_t>(
+  const auto second = internal::LoadWord<uint64_t>(
       descriptors_ + kDescriptorSize * next_available_.place +
           kDescriptorSecondWord,
-      std::memory_order_seq_cst));
+      std::memory_order_seq_cst);
+  return IsAvailable(PackedDescriptor::FromWords(0, second).flags);
 }
 
 // ---- State ------------------------------------------------------------------
 
 VirtqueueState PackedRing::Save() {
   if (batch_ && !lost()) WriteFirst(std::memory_order_release);
+  // As much as can be said: less than two rounds.
+  const uint32_t rounds = 2 * uint32_t{config_.size};
+  undecided_ = std::min<uint64_t>(undecided_, rounds - 1);
+  const auto linear = static_cast<uint32_t>(
+      (Linear(next_used_) + rounds - undecided_) % rounds);
+  const Position signalled = {
+      .place = static_cast<uint16_t>(linear % config_.size),
+      .wrap = linear < config_.size};
   return {.next_available = next_available_.Bits(),
           .next_used = next_used_.Bits(),
-          .signalled_used = signalled_used_.Bits(),
+          .signalled_used = signalled.Bits(),
           .broken = broken_};
 }
 
@@ -298,7 +330,10 @@ absl::Status PackedRing::Restore(const VirtqueueState& state) {
   LIBVMM_RETURN_IF_ERROR(state.Validate(config_));
   next_available_ = Position::FromBits(state.next_available);
   next_used_ = Position::FromBits(state.next_used);
-  signalled_used_ = Position::FromBits(state.signalled_used);
+  held_places_ =
+      next_available_ == next_used_ ? 0 : Distance(next_used_, next_available_);
+  const Position signalled = Position::FromBits(state.signalled_used);
+  undecided_ = signalled == next_used_ ? 0 : Distance(signalled, next_used_);
   batch_ = false;
   broken_ = state.broken || lost();
   return absl::OkStatus();

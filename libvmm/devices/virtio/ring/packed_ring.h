@@ -12,6 +12,7 @@
 #include "libvmm/devices/virtio/ring/chain_builder.h"
 #include "libvmm/devices/virtio/ring/descriptor_chain.h"
 #include "libvmm/devices/virtio/ring/pop_result.h"
+#include "libvmm/devices/virtio/ring/ring_layout.h"
 #include "libvmm/devices/virtio/ring/virtqueue_config.h"
 #include "libvmm/devices/virtio/ring/virtqueue_state.h"
 #include "libvmm/memory/guest_memory.h"
@@ -80,11 +81,18 @@ class PackedRing {
   [[nodiscard]] Position Forward(Position position, uint16_t places) const;
   // Counted from a place with the wrap counter 1 through two rounds.
   [[nodiscard]] uint32_t Linear(Position position) const;
-  // Whether `event` is passed on the way from `before` to next_used_.
-  [[nodiscard]] bool Passed(Position event, Position before) const;
-  // Whether the flags in a second word say that the descriptor is available.
-  [[nodiscard]] bool IsAvailable(uint64_t second_word) const;
+  // Places from `from` on to `to`: 1 to two rounds.
+  [[nodiscard]] uint32_t Distance(Position from, Position to) const;
+  // Whether flags say that the descriptor at the next place is available.
+  [[nodiscard]] bool IsAvailable(uint16_t flags) const;
 
+  // `place` is below the size. The second word is acquired first.
+  [[nodiscard]] virtio::PackedDescriptor ReadDescriptor(uint16_t place) const;
+  // Pop for any chain, which starts with `descriptor` at the next place.
+  PopResult PopChain(DescriptorChain& chain,
+                     virtio::PackedDescriptor descriptor);
+  // Moves on behind a chain.
+  PopResult Take(uint16_t places);
   bool CollectTable(uint64_t address, uint32_t size, ChainBuilder& builder);
 
   PopResult Break() {
@@ -103,15 +111,21 @@ class PackedRing {
   std::byte* descriptors_ = nullptr;
   const std::byte* driver_ = nullptr;
   std::byte* device_ = nullptr;
-  // The map that they are of, and whether what is written is to be marked.
+  // Where the last buffer was.
+  GuestMemory::Window window_;
+  // The map that all these are of, and whether what is written is to be marked.
   uint64_t generation_ = 0;
   bool tracked_ = false;
 
   bool broken_ = false;
   Position next_available_;
+  // Places of chains popped and not pushed.
+  uint32_t held_places_ = 0;
   // Behind the last pushed.
   Position next_used_;
-  Position signalled_used_;
+  // How many places of them Publish has not decided about. More than the ring
+  // holds if Save showed some to the driver.
+  uint64_t undecided_ = 0;
   // The batch's first used descriptor, its second word, if there is a batch.
   bool batch_ = false;
   uint16_t first_place_ = 0;

@@ -1,9 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "libvmm/devices/virtio/ring/split_ring.h"
 
+#include <algorithm>
 #include <array>
 #include <bit>
+#include <limits>
 #include <span>
+#include <utility>
 
 #include "libvmm/base/address.h"
 #include "libvmm/base/hot.h"
@@ -35,6 +38,7 @@ bool SplitRing::Map() {
   // Before the lookups: when the map changes between them the next Refresh
   // comes here again.
   generation_ = memory_->generation();
+  window_ = {};
   const GpaRange descriptors = {config_.descriptors,
                                 kDescriptorSize * config_.size};
   const GpaRange available = {config_.driver, AvailableSize(config_.size)};
@@ -98,45 +102,69 @@ LIBVMM_HOT PopResult SplitRing::Pop(DescriptorChain& chain) {
     }
     seen_available_ = index;
   }
+  // As many as there are places have not been given back: there can be no more.
+  if (static_cast<uint16_t>(next_available_ - next_used_) >= config_.size)
+      [[unlikely]] {
+    return Break();
+  }
   const auto place =
       static_cast<uint16_t>(next_available_ & (config_.size - 1));
   const uint16_t head = LoadAvailable(
       kAvailableRing + kAvailableEntrySize * place, std::memory_order_relaxed);
-  ChainBuilder builder(*memory_, chain);
-  if (!CollectChain(head, builder) || !builder.Finish({.id = head}))
-      [[unlikely]] {
+  if (head >= config_.size) [[unlikely]]
     return Break();
+  const SplitDescriptor first = ReadDescriptor(head);
+  if ((first.flags & (kDescriptorNext | kDescriptorIndirect)) == 0 &&
+      ChainBuilder::BuildSingle(
+          window_, chain,
+          {.gpa = Gpa(first.address),
+           .size = first.size,
+           .writable = (first.flags & kDescriptorWrite) != 0},
+          {.id = head, .places = 1})) [[likely]] {
+    ++next_available_;
+    return PopResult::kChain;
   }
-  ++next_available_;
-  return PopResult::kChain;
+  return PopChain(chain, head, first);
 }
 
-inline bool SplitRing::CollectChain(uint16_t head, ChainBuilder& builder) {
-  uint16_t index = head;
-  // A chain of more descriptors than there are goes round in a loop.
-  for (uint32_t count = 0; count < config_.size; ++count) {
-    if (index >= config_.size) [[unlikely]]
-      return false;
-    const std::byte* const at = descriptors_ + kDescriptorSize * index;
-    const auto descriptor = SplitDescriptor::FromWords(
-        internal::LoadWord<uint64_t>(at, std::memory_order_relaxed),
-        internal::LoadWord<uint64_t>(at + kDescriptorSecondWord,
-                                     std::memory_order_relaxed));
+// The two words are read once.
+inline SplitDescriptor SplitRing::ReadDescriptor(uint16_t index) const {
+  const std::byte* const at = descriptors_ + kDescriptorSize * index;
+  return SplitDescriptor::FromWords(
+      internal::LoadWord<uint64_t>(at, std::memory_order_relaxed),
+      internal::LoadWord<uint64_t>(at + kDescriptorSecondWord,
+                                   std::memory_order_relaxed));
+}
+
+LIBVMM_HOT PopResult SplitRing::PopChain(DescriptorChain& chain, uint16_t head,
+                                         SplitDescriptor descriptor) {
+  ChainBuilder builder(*memory_, window_, chain);
+  for (uint32_t count = 1;; ++count) {
+    const bool more = (descriptor.flags & kDescriptorNext) != 0;
     if ((descriptor.flags & kDescriptorIndirect) != 0) {
       // The last of its chain (2.7.5.3.1). Its own write flag says nothing.
-      return config_.indirect && (descriptor.flags & kDescriptorNext) == 0 &&
-             CollectTable(descriptor.address, descriptor.size, builder);
-    }
-    if (!builder.Add({.gpa = Gpa(descriptor.address),
-                      .size = descriptor.size,
-                      .writable = (descriptor.flags & kDescriptorWrite) != 0}))
+      if (!config_.indirect || more ||
+          !CollectTable(descriptor.address, descriptor.size, builder)) {
+        return Break();
+      }
+    } else if (!builder.Add(
+                   {.gpa = Gpa(descriptor.address),
+                    .size = descriptor.size,
+                    .writable = (descriptor.flags & kDescriptorWrite) != 0}))
         [[unlikely]] {
-      return false;
+      return Break();
     }
-    if ((descriptor.flags & kDescriptorNext) == 0) return true;
-    index = descriptor.next;
+    if (!more) break;
+    // A chain of more descriptors than there are goes round in a loop.
+    if (count == config_.size || descriptor.next >= config_.size) [[unlikely]] {
+      return Break();
+    }
+    descriptor = ReadDescriptor(descriptor.next);
   }
-  return false;
+  if (!builder.Finish({.id = head, .places = 1})) [[unlikely]]
+    return Break();
+  ++next_available_;
+  return PopResult::kChain;
 }
 
 bool SplitRing::CollectTable(uint64_t address, uint32_t size,
@@ -183,16 +211,16 @@ LIBVMM_HOT void SplitRing::Push(ChainToken token, uint32_t written) {
                                 std::memory_order_relaxed);
   MarkUsed(offset, kUsedEntrySize);
   ++next_used_;
+  ++undecided_;
 }
 
 LIBVMM_HOT bool SplitRing::Publish() {
-  if (next_used_ == signalled_used_ || lost()) return false;
+  if (undecided_ == 0 || lost()) return false;
   // The driver writes what it wishes, then looks for used entries; here it is
   // the other way round. With both sides sequentially consistent one of them
   // sees the other, and no wish is missed.
   StoreUsed(kUsedIndex, next_used_, std::memory_order_seq_cst);
-  const uint16_t before = signalled_used_;
-  signalled_used_ = next_used_;
+  const uint64_t count = std::exchange(undecided_, 0);
   if (!config_.event_index) {
     return (LoadAvailable(kAvailableFlags, std::memory_order_seq_cst) &
             kAvailableNoInterrupt) == 0;
@@ -200,8 +228,7 @@ LIBVMM_HOT bool SplitRing::Publish() {
   // Whether the entry that it waits for is among those of this batch (2.7.7.2).
   const uint16_t event =
       LoadAvailable(UsedEvent(config_.size), std::memory_order_seq_cst);
-  return static_cast<uint16_t>(next_used_ - event - 1) <
-         static_cast<uint16_t>(next_used_ - before);
+  return static_cast<uint16_t>(next_used_ - event - 1) < count;
 }
 
 // ---- Notifications ----------------------------------------------------------
@@ -231,12 +258,15 @@ LIBVMM_HOT bool SplitRing::EnableNotifications() {
 // ---- State ------------------------------------------------------------------
 
 VirtqueueState SplitRing::Save() {
-  if (next_used_ != signalled_used_ && !lost()) {
+  if (undecided_ != 0 && !lost()) {
     StoreUsed(kUsedIndex, next_used_, std::memory_order_release);
   }
+  // As much as can be said.
+  undecided_ =
+      std::min<uint64_t>(undecided_, std::numeric_limits<uint16_t>::max());
   return {.next_available = next_available_,
           .next_used = next_used_,
-          .signalled_used = signalled_used_,
+          .signalled_used = static_cast<uint16_t>(next_used_ - undecided_),
           .broken = broken_};
 }
 
@@ -244,7 +274,7 @@ absl::Status SplitRing::Restore(const VirtqueueState& state) {
   LIBVMM_RETURN_IF_ERROR(state.Validate(config_));
   next_available_ = seen_available_ = state.next_available;
   next_used_ = state.next_used;
-  signalled_used_ = state.signalled_used;
+  undecided_ = static_cast<uint16_t>(next_used_ - state.signalled_used);
   broken_ = state.broken || lost();
   return absl::OkStatus();
 }

@@ -31,7 +31,9 @@ namespace libvmm {
 // The driver is hostile and writes the ring while it is read. Each descriptor is
 // copied once and the copy checked: indices, lengths and their sum, loops,
 // readable before writable, indirect tables, every byte of a buffer in memory.
-// A chain that fails any of it is kMalformed, never a shorter chain.
+// A chain that fails any of it is kMalformed, never a shorter chain. So is one
+// more than the ring has places, popped and not pushed: a device needs no more
+// room for requests than that.
 //
 // Thread-safety: thread-compatible; its ring is shared with the driver.
 // Ownership: refers to the memory. The ring's three areas are translated when it
@@ -82,8 +84,8 @@ class Virtqueue {
   [[nodiscard]] bool EnableNotifications();
 
   // To be called before a burst of the above when the memory map may have
-  // changed: translates the areas anew if so. False: they are memory no more,
-  // and the queue is as after kMalformed.
+  // changed: translates the areas anew if so, and forgets where buffers were.
+  // False: the areas are memory no more, and the queue is as after kMalformed.
   [[nodiscard]] bool Refresh();
 
   // Whether a malformed chain was found.

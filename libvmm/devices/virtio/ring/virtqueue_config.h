@@ -17,9 +17,9 @@ struct VirtqueueConfig {
   uint16_t size = 0;
   // Descriptor table or ring; driver area (available ring or event
   // suppression); device area (used ring or event suppression).
-  Gpa descriptors;
-  Gpa driver;
-  Gpa device;
+  Gpa descriptors = {};
+  Gpa driver = {};
+  Gpa device = {};
 
   // VIRTIO_F_RING_PACKED, VIRTIO_F_INDIRECT_DESC, VIRTIO_F_EVENT_IDX and
   // VIRTIO_F_IN_ORDER were negotiated.
