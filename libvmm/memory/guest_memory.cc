@@ -338,6 +338,15 @@ std::optional<size_t> GuestMemory::ReadString(
   return std::nullopt;
 }
 
+GuestMemory::Window GuestMemory::WindowAt(Gpa gpa) noexcept {
+  const Entry& entry = map().Find(gpa.value());
+  if (gpa.value() - entry.gpa >= entry.size) return {};
+  return {.gpa = Gpa(entry.gpa),
+          .size = entry.size,
+          .writable_size = entry.writable_size,
+          .data = entry.hva};
+}
+
 bool GuestMemory::IsReadable(GpaRange range) const noexcept {
   return Pieces::Covered(map(), range, Access::kRead);
 }

@@ -227,6 +227,19 @@ class GuestMemory {
   // bytes were written.
   [[nodiscard]] std::span<std::byte> WritableSpan(GpaRange range) noexcept;
 
+  // A region in host memory. `writable_size` is `size`, or zero where nobody may
+  // write.
+  struct Window {
+    Gpa gpa = {};
+    uint64_t size = 0;
+    uint64_t writable_size = 0;
+    std::byte* data = nullptr;
+  };
+
+  // The whole region that holds `gpa`, or one of no bytes: for those who look
+  // up many addresses and compare generation() meanwhile. As WritableSpan.
+  [[nodiscard]] Window WindowAt(Gpa gpa) noexcept;
+
   // Calls `visit` for each piece of `range` that lies together in host memory,
   // in order, until it returns false. Returns true when all pieces were
   // visited. When some of the range is not memory, `visit` is not called at

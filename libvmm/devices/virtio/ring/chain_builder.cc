@@ -1,47 +1,58 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "libvmm/devices/virtio/ring/chain_builder.h"
 
+#include <algorithm>
 #include <limits>
+
+#include "libvmm/base/hot.h"
 
 namespace libvmm {
 
-template <typename FindSpan>
-bool ChainBuilder::AddPieces(const Buffer& buffer, FindSpan find_span) {
-  if (buffer.size == 0) return false;
+inline bool ChainBuilder::AddSegment(const ChainSegment& segment,
+                                     bool writable) {
+  if (chain_.count_ == DescriptorChain::kMaxSegments) return false;
+  chain_.segments_[chain_.count_++] = segment;
+  if (writable) {
+    chain_.writable_size_ += segment.size;
+  } else {
+    chain_.readable_ = chain_.count_;
+    chain_.readable_size_ += segment.size;
+  }
+  return true;
+}
+
+LIBVMM_HOT bool ChainBuilder::Add(const Buffer& buffer) {
+  if (!buffer.writable && chain_.readable_ != chain_.count_) [[unlikely]] {
+    return false;
+  }
+  if (std::byte* const data = Find(window_, buffer); data != nullptr)
+      [[likely]] {
+    return AddSegment({.data = data, .size = buffer.size, .gpa = buffer.gpa},
+                      buffer.writable);
+  }
   // The buffer does not go round the end of the address space.
-  if (buffer.size - 1 >
-      std::numeric_limits<uint64_t>::max() - buffer.gpa.value()) {
+  if (buffer.size == 0 ||
+      buffer.size - 1 >
+          std::numeric_limits<uint64_t>::max() - buffer.gpa.value()) {
     return false;
   }
   Gpa gpa = buffer.gpa;
   uint64_t left = buffer.size;
   while (left != 0) {
-    if (count_ == DescriptorChain::kMaxSegments) return false;
-    const auto span = find_span(GpaRange{gpa, left});
-    if (span.empty()) return false;
-    chain_.segments_[count_] = {.data = const_cast<std::byte*>(span.data()),
-                                .size = span.size(),
-                                .gpa = gpa};
-    ++count_;
-    gpa = gpa + span.size();
-    left -= span.size();
+    window_ = memory_.WindowAt(gpa);
+    const uint64_t offset = gpa - window_.gpa;
+    const uint64_t limit =
+        buffer.writable ? window_.writable_size : window_.size;
+    if (offset >= limit) return false;
+    const uint64_t here = std::min(left, limit - offset);
+    if (!AddSegment({.data = window_.data + offset, .size = here, .gpa = gpa},
+                    buffer.writable)) {
+      return false;
+    }
+    gpa = gpa + here;
+    left -= here;
   }
   return true;
-}
-
-bool ChainBuilder::AddReadablePieces(const Buffer& buffer) {
-  if (!AddPieces(buffer, [this](GpaRange range) {
-        return memory_.ReadableSpan(range);
-      })) {
-    return false;
-  }
-  readable_ = count_;
-  return true;
-}
-
-bool ChainBuilder::AddWritablePieces(const Buffer& buffer) {
-  return AddPieces(
-      buffer, [this](GpaRange range) { return memory_.WritableSpan(range); });
 }
 
 }  // namespace libvmm

@@ -35,6 +35,7 @@ bool PackedRing::Map() {
   // Before the lookups: when the map changes between them the next Refresh
   // comes here again.
   generation_ = memory_->generation();
+  window_ = {};
   const GpaRange descriptors = {config_.descriptors,
                                 kDescriptorSize * config_.size};
   const std::span<std::byte> descriptor_span =
@@ -105,31 +106,59 @@ inline uint32_t PackedRing::Distance(Position from, Position to) const {
 
 // ---- Available chains -------------------------------------------------------
 
-inline bool PackedRing::IsAvailable(uint64_t second_word) const {
+inline bool PackedRing::IsAvailable(uint16_t flags) const {
   // The available flag is the wrap counter, the used flag is not (2.8.1).
   constexpr uint16_t kBoth = kDescriptorAvailable | kDescriptorUsed;
-  const uint16_t flags = PackedDescriptor::FromWords(0, second_word).flags;
   return (flags & kBoth) ==
          (next_available_.wrap ? kDescriptorAvailable : kDescriptorUsed);
+}
+
+// The two words are read once.
+inline PackedDescriptor PackedRing::ReadDescriptor(uint16_t place) const {
+  const std::byte* const at = descriptors_ + kDescriptorSize * place;
+  const auto second = internal::LoadWord<uint64_t>(at + kDescriptorSecondWord,
+                                                   std::memory_order_acquire);
+  return PackedDescriptor::FromWords(
+      internal::LoadWord<uint64_t>(at, std::memory_order_relaxed), second);
 }
 
 LIBVMM_HOT PopResult PackedRing::Pop(DescriptorChain& chain) {
   if (broken_) [[unlikely]]
     return PopResult::kMalformed;
-  const std::byte* at = descriptors_ + kDescriptorSize * next_available_.place;
   // Acquires what the driver wrote before it made the chain available: all of
   // it, since the first descriptor's flags are written last.
-  uint64_t second = internal::LoadWord<uint64_t>(at + kDescriptorSecondWord,
-                                                 std::memory_order_acquire);
-  if (!IsAvailable(second)) return PopResult::kEmpty;
-  ChainBuilder builder(*memory_, chain);
+  const PackedDescriptor first = ReadDescriptor(next_available_.place);
+  if (!IsAvailable(first.flags)) return PopResult::kEmpty;
+  if ((first.flags & (kDescriptorNext | kDescriptorIndirect)) == 0 &&
+      ChainBuilder::BuildSingle(
+          window_, chain,
+          {.gpa = Gpa(first.address),
+           .size = first.size,
+           .writable = (first.flags & kDescriptorWrite) != 0},
+          {.id = first.id, .places = 1})) [[likely]] {
+    return Take(1);
+  }
+  return PopChain(chain, first);
+}
+
+inline PopResult PackedRing::Take(uint16_t places) {
+  // More places than there are cannot be in the device's hands.
+  if (held_places_ + places > config_.size) [[unlikely]]
+    return Break();
+  held_places_ += places;
+  next_available_ = Forward(next_available_, places);
+  return PopResult::kChain;
+}
+
+LIBVMM_HOT PopResult PackedRing::PopChain(DescriptorChain& chain,
+                                          PackedDescriptor descriptor) {
+  ChainBuilder builder(*memory_, window_, chain);
   uint16_t place = next_available_.place;
   uint16_t places = 1;
   while (true) {
-    const auto descriptor = PackedDescriptor::FromWords(
-        internal::LoadWord<uint64_t>(at, std::memory_order_relaxed), second);
     const bool more = (descriptor.flags & kDescriptorNext) != 0;
-    if ((descriptor.flags & kDescriptorIndirect) != 0) [[unlikely]] {
+    if ((descriptor.flags & kDescriptorIndirect) != 0) {
+      // A chain by itself (2.8.19). Its own write flag says nothing.
       if (!config_.indirect || more || places != 1 ||
           !CollectTable(descriptor.address, descriptor.size, builder)) {
         return Break();
@@ -141,32 +170,19 @@ LIBVMM_HOT PopResult PackedRing::Pop(DescriptorChain& chain) {
         [[unlikely]] {
       return Break();
     }
-    if (!more) {
-      // More places than there are cannot be in the device's hands.
-      if (held_places_ + places > config_.size) [[unlikely]]
-        return Break();
-      if (!builder.Finish({.id = descriptor.id, .places = places}))
-          [[unlikely]] {
-        return Break();
-      }
-      break;
-    }
+    if (!more) break;
     // A chain of more descriptors than there are places goes round.
     if (places == config_.size) [[unlikely]]
       return Break();
     ++places;
     ++place;
-    at += kDescriptorSize;
-    if (place == config_.size) {
-      place = 0;
-      at = descriptors_;
-    }
-    second = internal::LoadWord<uint64_t>(at + kDescriptorSecondWord,
-                                          std::memory_order_relaxed);
+    if (place == config_.size) place = 0;
+    descriptor = ReadDescriptor(place);
   }
-  next_available_ = Forward(next_available_, places);
-  held_places_ += places;
-  return PopResult::kChain;
+  if (!builder.Finish({.id = descriptor.id, .places = places})) [[unlikely]] {
+    return Break();
+  }
+  return Take(places);
 }
 
 bool PackedRing::CollectTable(uint64_t address, uint32_t size,
@@ -285,10 +301,11 @@ LIBVMM_HOT bool PackedRing::EnableNotifications() {
     internal::StoreWord<uint32_t>(device_, wish, std::memory_order_seq_cst);
     Mark(config_.device, kEventSize);
   }
-  return IsAvailable(internal::LoadWord<uint64_t>(
+  const auto second = internal::LoadWord<uint64_t>(
       descriptors_ + kDescriptorSize * next_available_.place +
           kDescriptorSecondWord,
-      std::memory_order_seq_cst));
+      std::memory_order_seq_cst);
+  return IsAvailable(PackedDescriptor::FromWords(0, second).flags);
 }
 
 // ---- State ------------------------------------------------------------------

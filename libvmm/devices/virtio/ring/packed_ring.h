@@ -12,6 +12,7 @@
 #include "libvmm/devices/virtio/ring/chain_builder.h"
 #include "libvmm/devices/virtio/ring/descriptor_chain.h"
 #include "libvmm/devices/virtio/ring/pop_result.h"
+#include "libvmm/devices/virtio/ring/ring_layout.h"
 #include "libvmm/devices/virtio/ring/virtqueue_config.h"
 #include "libvmm/devices/virtio/ring/virtqueue_state.h"
 #include "libvmm/memory/guest_memory.h"
@@ -82,9 +83,16 @@ class PackedRing {
   [[nodiscard]] uint32_t Linear(Position position) const;
   // Places from `from` on to `to`: 1 to two rounds.
   [[nodiscard]] uint32_t Distance(Position from, Position to) const;
-  // Whether the flags in a second word say that the descriptor is available.
-  [[nodiscard]] bool IsAvailable(uint64_t second_word) const;
+  // Whether flags say that the descriptor at the next place is available.
+  [[nodiscard]] bool IsAvailable(uint16_t flags) const;
 
+  // `place` is below the size. The second word is acquired first.
+  [[nodiscard]] virtio::PackedDescriptor ReadDescriptor(uint16_t place) const;
+  // Pop for any chain, which starts with `descriptor` at the next place.
+  PopResult PopChain(DescriptorChain& chain,
+                     virtio::PackedDescriptor descriptor);
+  // Moves on behind a chain.
+  PopResult Take(uint16_t places);
   bool CollectTable(uint64_t address, uint32_t size, ChainBuilder& builder);
 
   PopResult Break() {
@@ -103,7 +111,9 @@ class PackedRing {
   std::byte* descriptors_ = nullptr;
   const std::byte* driver_ = nullptr;
   std::byte* device_ = nullptr;
-  // The map that they are of, and whether what is written is to be marked.
+  // Where the last buffer was.
+  GuestMemory::Window window_;
+  // The map that all these are of, and whether what is written is to be marked.
   uint64_t generation_ = 0;
   bool tracked_ = false;
 

@@ -38,6 +38,7 @@ bool SplitRing::Map() {
   // Before the lookups: when the map changes between them the next Refresh
   // comes here again.
   generation_ = memory_->generation();
+  window_ = {};
   const GpaRange descriptors = {config_.descriptors,
                                 kDescriptorSize * config_.size};
   const GpaRange available = {config_.driver, AvailableSize(config_.size)};
@@ -110,41 +111,60 @@ LIBVMM_HOT PopResult SplitRing::Pop(DescriptorChain& chain) {
       static_cast<uint16_t>(next_available_ & (config_.size - 1));
   const uint16_t head = LoadAvailable(
       kAvailableRing + kAvailableEntrySize * place, std::memory_order_relaxed);
-  ChainBuilder builder(*memory_, chain);
-  if (!CollectChain(head, builder) || !builder.Finish({.id = head}))
-      [[unlikely]] {
+  if (head >= config_.size) [[unlikely]]
     return Break();
+  const SplitDescriptor first = ReadDescriptor(head);
+  if ((first.flags & (kDescriptorNext | kDescriptorIndirect)) == 0 &&
+      ChainBuilder::BuildSingle(
+          window_, chain,
+          {.gpa = Gpa(first.address),
+           .size = first.size,
+           .writable = (first.flags & kDescriptorWrite) != 0},
+          {.id = head, .places = 1})) [[likely]] {
+    ++next_available_;
+    return PopResult::kChain;
   }
-  ++next_available_;
-  return PopResult::kChain;
+  return PopChain(chain, head, first);
 }
 
-inline bool SplitRing::CollectChain(uint16_t head, ChainBuilder& builder) {
-  uint16_t index = head;
-  // A chain of more descriptors than there are goes round in a loop.
-  for (uint32_t count = 0; count < config_.size; ++count) {
-    if (index >= config_.size) [[unlikely]]
-      return false;
-    const std::byte* const at = descriptors_ + kDescriptorSize * index;
-    const auto descriptor = SplitDescriptor::FromWords(
-        internal::LoadWord<uint64_t>(at, std::memory_order_relaxed),
-        internal::LoadWord<uint64_t>(at + kDescriptorSecondWord,
-                                     std::memory_order_relaxed));
+// The two words are read once.
+inline SplitDescriptor SplitRing::ReadDescriptor(uint16_t index) const {
+  const std::byte* const at = descriptors_ + kDescriptorSize * index;
+  return SplitDescriptor::FromWords(
+      internal::LoadWord<uint64_t>(at, std::memory_order_relaxed),
+      internal::LoadWord<uint64_t>(at + kDescriptorSecondWord,
+                                   std::memory_order_relaxed));
+}
+
+LIBVMM_HOT PopResult SplitRing::PopChain(DescriptorChain& chain, uint16_t head,
+                                         SplitDescriptor descriptor) {
+  ChainBuilder builder(*memory_, window_, chain);
+  for (uint32_t count = 1;; ++count) {
+    const bool more = (descriptor.flags & kDescriptorNext) != 0;
     if ((descriptor.flags & kDescriptorIndirect) != 0) {
       // The last of its chain (2.7.5.3.1). Its own write flag says nothing.
-      return config_.indirect && (descriptor.flags & kDescriptorNext) == 0 &&
-             CollectTable(descriptor.address, descriptor.size, builder);
-    }
-    if (!builder.Add({.gpa = Gpa(descriptor.address),
-                      .size = descriptor.size,
-                      .writable = (descriptor.flags & kDescriptorWrite) != 0}))
+      if (!config_.indirect || more ||
+          !CollectTable(descriptor.address, descriptor.size, builder)) {
+        return Break();
+      }
+    } else if (!builder.Add(
+                   {.gpa = Gpa(descriptor.address),
+                    .size = descriptor.size,
+                    .writable = (descriptor.flags & kDescriptorWrite) != 0}))
         [[unlikely]] {
-      return false;
+      return Break();
     }
-    if ((descriptor.flags & kDescriptorNext) == 0) return true;
-    index = descriptor.next;
+    if (!more) break;
+    // A chain of more descriptors than there are goes round in a loop.
+    if (count == config_.size || descriptor.next >= config_.size) [[unlikely]] {
+      return Break();
+    }
+    descriptor = ReadDescriptor(descriptor.next);
   }
-  return false;
+  if (!builder.Finish({.id = head, .places = 1})) [[unlikely]]
+    return Break();
+  ++next_available_;
+  return PopResult::kChain;
 }
 
 bool SplitRing::CollectTable(uint64_t address, uint32_t size,

@@ -11,6 +11,7 @@
 #include "libvmm/devices/virtio/ring/chain_builder.h"
 #include "libvmm/devices/virtio/ring/descriptor_chain.h"
 #include "libvmm/devices/virtio/ring/pop_result.h"
+#include "libvmm/devices/virtio/ring/ring_layout.h"
 #include "libvmm/devices/virtio/ring/virtqueue_config.h"
 #include "libvmm/devices/virtio/ring/virtqueue_state.h"
 #include "libvmm/memory/guest_memory.h"
@@ -62,7 +63,11 @@ class SplitRing {
   // Nothing of the ring is touched any more.
   [[nodiscard]] bool lost() const { return used_ == nullptr; }
 
-  bool CollectChain(uint16_t head, ChainBuilder& builder);
+  // `index` is below the size.
+  [[nodiscard]] virtio::SplitDescriptor ReadDescriptor(uint16_t index) const;
+  // Pop for any chain, which starts with `descriptor`, that at `head`.
+  PopResult PopChain(DescriptorChain& chain, uint16_t head,
+                     virtio::SplitDescriptor descriptor);
   bool CollectTable(uint64_t address, uint32_t size, ChainBuilder& builder);
 
   PopResult Break() {
@@ -81,7 +86,9 @@ class SplitRing {
   const std::byte* descriptors_ = nullptr;
   const std::byte* available_ = nullptr;
   std::byte* used_ = nullptr;
-  // The map that they are of, and whether what is written is to be marked.
+  // Where the last buffer was.
+  GuestMemory::Window window_;
+  // The map that all these are of, and whether what is written is to be marked.
   uint64_t generation_ = 0;
   bool tracked_ = false;
 

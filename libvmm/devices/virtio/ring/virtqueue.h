@@ -84,8 +84,8 @@ class Virtqueue {
   [[nodiscard]] bool EnableNotifications();
 
   // To be called before a burst of the above when the memory map may have
-  // changed: translates the areas anew if so. False: they are memory no more,
-  // and the queue is as after kMalformed.
+  // changed: translates the areas anew if so, and forgets where buffers were.
+  // False: the areas are memory no more, and the queue is as after kMalformed.
   [[nodiscard]] bool Refresh();
 
   // Whether a malformed chain was found.
