@@ -913,6 +913,20 @@ TEST_P(VirtioNetTest, FramesReceivedWaitForTheirBudget) {
   EXPECT_EQ(Received(second), MakeFrame(100, 2));
 }
 
+TEST_P(VirtioNetTest, AFrameThatIsHeldBackCostsNoBudget) {
+  VirtioNet::Options options{
+      .mac = kMacAddress,
+      .transmit_limits = {.operations = {.rate = 1, .burst = 2}}};
+  ASSERT_NO_FATAL_FAILURE(Start({.options = options}));
+  take_ = false;
+  link_->Send(kTx, Join({}, MakeFrame(60, 1)), 0);
+  for (int i = 0; i < 5; ++i) link_->Serve(0);
+  take_ = true;
+  net().Resume();
+  link_->Send(kTx, Join({}, MakeFrame(60, 2)), 0);
+  EXPECT_EQ(sent_.size(), 2u);
+}
+
 // A frame that waits for buffers is paid for once.
 TEST_P(VirtioNetTest, WaitingForBuffersCostsNoBudget) {
   VirtioNet::Options options{
