@@ -424,6 +424,20 @@ TEST_P(VirtioNetTest, AFrameThatTheWholeRingCannotHoldIsDropped) {
   EXPECT_EQ(device_->counters().received_frames, 1u);
 }
 
+TEST_P(VirtioNetTest, ASmallRingGoesRoundAndRound) {
+  ASSERT_NO_FATAL_FAILURE(
+      Start({.features = kMergeableBuffers, .queue_size = 4}));
+  for (uint32_t i = 0; i < 20; ++i) {
+    const auto first = PostBuffer(1000);
+    const auto second = PostBuffer(1000);
+    EXPECT_TRUE(net().Deliver(MakeFrame(1500, i)));
+    EXPECT_TRUE(link_->Receive(first).has_value());
+    EXPECT_TRUE(link_->Receive(second).has_value());
+  }
+  EXPECT_EQ(device_->counters().received_frames, 20u);
+  EXPECT_EQ(device_->counters().received_dropped, 0u);
+}
+
 TEST_P(VirtioNetTest, ResetInTheMiddleOfAFrameForgetsIt) {
   ASSERT_NO_FATAL_FAILURE(Start({.features = kMergeableBuffers}));
   PostBuffer(1000);
