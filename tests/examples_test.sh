@@ -110,7 +110,18 @@ expect plugin_host_help 0 "usage:" "$plugin_host" --help
 expect plugin_host_bad_flag 2 "see --help" "$plugin_host" --nonsense
 expect plugin_host_bad_number 2 "--calls takes a number" "$plugin_host" --calls x
 
-boot_debian=$(dirname "$(readlink -f WORKSPACE)")/examples/boot_debian
+source=$(dirname "$(readlink -f WORKSPACE)")/examples
+for example in two_vms_network disk_in_memory; do
+  program=$examples/$example/$example
+  expect ${example}_usage 2 "usage: $example KERNEL INITRD" "$program"
+  expect ${example}_no_kernel 1 "boot.linux.kernel: open($work/absent)" "$program" \
+    "$work/absent" "$work/absent"
+  expect ${example}_help 0 "examples/$example/run [--lab]" "$source/$example/run" --help
+  expect ${example}_bad_flag 2 "what is --nonsense? See --help" \
+    "$source/$example/run" --nonsense
+done
+
+boot_debian=$source/boot_debian
 expect boot_debian_help 0 "[-- VMM OPTIONS]" "$boot_debian" --help
 expect boot_debian_bad_flag 2 "what is --smp? VMM OPTIONS stand behind --" \
   "$boot_debian" --smp 2

@@ -89,6 +89,12 @@ class VmmTestCase(unittest.TestCase):
         return subprocess.run([VMM, *arguments], input=keys, capture_output=True,
                               timeout=LIMIT, **popen)
 
+    def folder(self):
+        # Not in the test's own, whose name may be too long for a socket in it.
+        folder = tempfile.TemporaryDirectory(dir="/tmp")
+        self.addCleanup(folder.cleanup)
+        return folder.name
+
     def file(self, content):
         file = tempfile.NamedTemporaryFile()
         self.addCleanup(file.close)
@@ -169,6 +175,55 @@ class ExitCodeTest(KvmTestCase):
                 done = self.run_vmm(option, path, "--memory", "16")
                 self.assertEqual(done.returncode, 126, (option, done.stderr))
                 self.assertIn(b"vmm: boot.", done.stderr.splitlines()[-1])
+
+    def test_virtio_devices_are_made_and_given_back(self):
+        folder = self.folder()
+        socket = os.path.join(folder, "v")
+        disk = self.file(bytes(1 << 20))
+        for transport in ((), ("--virtio-mmio",), ("--no-pci", "--split-rings")):
+            for doorbell in ("inline", "eventfd", "poll"):
+                with self.subTest(transport=transport, doorbell=doorbell):
+                    done = self.run_vmm(
+                        *SMALL, "--quiet", *transport, "--doorbell", doorbell,
+                        "--disk", disk, "--disk", disk + ",ro,cache=unsafe,queues=2",
+                        "--net", "user", "--vsock", "3,uds=" + socket, "--share",
+                        folder + ":folder,ro", "--rng", "--balloon=4", keys=b"q")
+                    self.assertEqual((done.returncode, done.stderr), (0, b""))
+                    self.assertEqual(done.stdout, b"ready\r\n")
+                    self.assertFalse(os.path.exists(socket))
+
+    def test_two_machines_on_a_cable(self):
+        cable = os.path.join(self.folder(), "c")
+        words = (VMM, *SMALL, "--net", "pair=" + cable)
+        first = subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+                                 stderr=subprocess.PIPE)
+        self.addCleanup(first.stderr.close)
+        self.assertEqual(first.stderr.readline(),
+                         f"vmm: waiting for the other end of {cable}\n".encode())
+        second = self.run_vmm(*words[1:], keys=b"q")
+        self.assertEqual(second.returncode, 0, second.stderr)
+        output, _ = first.communicate(b"q", timeout=LIMIT)
+        self.assertEqual((first.returncode, output), (0, b"ready\r\n"))
+
+    def test_ctrl_c_ends_the_wait_for_a_cable(self):
+        cable = os.path.join(self.folder(), "c")
+        vmm = subprocess.Popen((VMM, *SMALL, "--net", "pair=" + cable),
+                               stderr=subprocess.PIPE)
+        self.addCleanup(vmm.stderr.close)
+        vmm.stderr.readline()
+        vmm.send_signal(signal.SIGINT)
+        self.assertEqual(vmm.wait(LIMIT), -signal.SIGINT)
+
+    def test_what_stands_behind_a_device_and_is_not_there_is_code_126(self):
+        for option, value, text in (
+                ("--disk", "/no/such", b"virtio.disks[0]: open(/no/such)"),
+                ("--disk", "/dev/null", b"virtio.disks[0]: /dev/null"),
+                ("--share", "/no/such:t", b"virtio.shares[0]: "),
+                ("--vsock", "3,uds=/no/such/v", b"virtio.vsock: "),
+                ("--net", "pair=/no/such/c", b"--net pair: ")):
+            done = self.run_vmm(*SMALL, "--quiet", option, value)
+            self.assertEqual(done.returncode, 126, (option, done.stderr))
+            self.assertIn(b"vmm: " + text, done.stderr)
 
     def test_check_says_whether_systems_run(self):
         done = self.run_vmm("--check")

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "libvmm/testing/wrapped_calls.h"
 
+#include <dirent.h>
 #include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
@@ -9,6 +10,7 @@
 #include <sys/random.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/statfs.h>
 #include <sys/timerfd.h>
 #include <sys/types.h>
 #include <sys/uio.h>
@@ -321,6 +323,51 @@ LIBVMM_WRAP(ssize_t, sendmsg, (int fd, const struct msghdr* message, int flags),
 LIBVMM_WRAP(ssize_t, recvmsg, (int fd, struct msghdr* message, int flags),
             (fd, message, flags), -1, EAGAIN, EINTR, ECONNRESET, ENOMEM)
 
+// Files by their directories.
+LIBVMM_WRAP(int, mkdirat, (int folder, const char* path, mode_t mode),
+            (folder, path, mode), -1, EACCES, EEXIST, ENOENT, ENOSPC, EROFS,
+            EMLINK, ENOMEM, EIO)
+LIBVMM_WRAP(int, mknodat,
+            (int folder, const char* path, mode_t mode, dev_t device),
+            (folder, path, mode, device), -1, EACCES, EEXIST, ENOENT, ENOSPC,
+            EROFS, EPERM, ENOMEM, EIO)
+LIBVMM_WRAP(int, symlinkat, (const char* target, int folder, const char* path),
+            (target, folder, path), -1, EACCES, EEXIST, ENOENT, ENOSPC, EROFS,
+            ENOMEM, EIO)
+LIBVMM_WRAP(int, linkat,
+            (int folder, const char* path, int to_folder, const char* to_path,
+             int flags),
+            (folder, path, to_folder, to_path, flags), -1, EACCES, EEXIST,
+            ENOENT, ENOSPC, EROFS, EMLINK, EXDEV, EPERM, ENOMEM, EIO)
+LIBVMM_WRAP(int, unlinkat, (int folder, const char* path, int flags),
+            (folder, path, flags), -1, EACCES, EBUSY, ENOENT, ENOTEMPTY, EROFS,
+            ENOMEM, EIO)
+LIBVMM_WRAP(int, renameat2,
+            (int folder, const char* path, int to_folder, const char* to_path,
+             unsigned flags),
+            (folder, path, to_folder, to_path, flags), -1, EACCES, EBUSY,
+            EEXIST, ENOENT, ENOSPC, ENOTEMPTY, EROFS, EXDEV, ENOMEM, EIO)
+LIBVMM_WRAP(int, fchmodat,
+            (int folder, const char* path, mode_t mode, int flags),
+            (folder, path, mode, flags), -1, EACCES, EPERM, ENOENT, EROFS,
+            ENOMEM, EIO)
+LIBVMM_WRAP(int, utimensat,
+            (int folder, const char* path, const struct timespec* times,
+             int flags),
+            (folder, path, times, flags), -1, EACCES, EPERM, ENOENT, EROFS)
+LIBVMM_WRAP(int, faccessat, (int folder, const char* path, int mode, int flags),
+            (folder, path, mode, flags), -1, EACCES, ENOENT, EROFS, EIO)
+LIBVMM_WRAP(ssize_t, readlinkat,
+            (int folder, const char* path, char* to, size_t size),
+            (folder, path, to, size), -1, EACCES, EINVAL, ENOENT, ENOMEM, EIO)
+LIBVMM_WRAP(ssize_t, getdents64, (int fd, void* data, size_t size),
+            (fd, data, size), -1, ENOENT, ENOMEM, EIO)
+LIBVMM_WRAP(off_t, lseek, (int fd, off_t offset, int whence),
+            (fd, offset, whence), -1, EINVAL, ENXIO, EIO)
+LIBVMM_WRAP(int, fstatfs, (int fd, struct statfs* result), (fd, result), -1,
+            EINTR, ENOMEM, ENOSYS, EIO)
+LIBVMM_WRAP(int, syncfs, (int fd), (fd), -1, ENOSPC, EIO)
+
 // What _FORTIFY_SOURCE makes of calls with a buffer whose size the compiler
 // knows; errors still have the plain name.
 #define LIBVMM_WRAP_CHECKED(result, name, checked, parameters, arguments, ...) \
@@ -341,5 +388,11 @@ LIBVMM_WRAP_CHECKED(int, poll, __poll_chk,
                     (struct pollfd * fds, nfds_t count, int timeout,
                      size_t room),
                     (fds, count, timeout, room), EINTR, ENOMEM)
+
+LIBVMM_WRAP_CHECKED(ssize_t, readlinkat, __readlinkat_chk,
+                    (int folder, const char* path, char* to, size_t size,
+                     size_t room),
+                    (folder, path, to, size, room), EACCES, EINVAL, ENOENT,
+                    ENOMEM, EIO)
 
 }  // extern "C"

@@ -3,6 +3,7 @@
 // gives the errnos that it has.
 #include "libvmm/testing/wrapped_calls.h"
 
+#include <dirent.h>
 #include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
@@ -13,6 +14,7 @@
 #include <sys/random.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/statfs.h>
 #include <sys/syscall.h>
 #include <sys/timerfd.h>
 #include <sys/uio.h>
@@ -139,6 +141,24 @@ TEST(WrappedCallsTest, EveryCallIsCaught) {
       {"connect", [] { return long{::connect(-1, nullptr, 0)}; }},
       {"sendmsg", [] { return long{::sendmsg(-1, &message, 0)}; }},
       {"recvmsg", [] { return long{::recvmsg(-1, &message, 0)}; }},
+      {"mkdirat", [] { return long{::mkdirat(-1, "a", 0)}; }},
+      {"mknodat", [] { return long{::mknodat(-1, "a", 0, 0)}; }},
+      {"symlinkat", [] { return long{::symlinkat("", -1, "a")}; }},
+      {"linkat", [] { return long{::linkat(-1, "a", -1, "b", 0)}; }},
+      {"unlinkat", [] { return long{::unlinkat(-1, "a", 0)}; }},
+      {"renameat2", [] { return long{::renameat2(-1, "a", -1, "b", 0)}; }},
+      {"fchmodat", [] { return long{::fchmodat(-1, "a", 0, 0)}; }},
+      {"utimensat", [] { return long{::utimensat(-1, "a", nullptr, 0)}; }},
+      {"faccessat", [] { return long{::faccessat(-1, "a", 0, 0)}; }},
+      {"readlinkat", [] { return long{::readlinkat(-1, "a", buffer, some)}; }},
+      {"getdents64", [] { return long{::getdents64(-1, buffer, some)}; }},
+      {"lseek", [] { return long{::lseek(-1, 0, SEEK_SET)}; }},
+      {"fstatfs",
+       [] {
+         struct statfs result;
+         return long{::fstatfs(-1, &result)};
+       }},
+      {"syncfs", [] { return long{::syncfs(-1)}; }},
       {"membarrier", [] { return ::syscall(SYS_membarrier, -1, 0, 0); }},
       {"tgkill", [] { return ::syscall(SYS_tgkill, -1, -1, 0); }},
       {"mbind", [] { return ::syscall(SYS_mbind, 1, 0, -1, 0, 0, 0); }},

@@ -337,7 +337,7 @@ TEST_P(DebianVirtio, ConsoleRngAndBalloonWork) {
 }
 
 TEST_P(DebianVirtio, SharedFoldersAreMounted) {
-  const std::string folder = Temporary("share");
+  const std::string folder = Temporary(absl::StrCat("share.", GetParam()));
   ASSERT_EQ(::mkdir(folder.c_str(), 0755), 0);
   const std::string text = "good morning";
   std::string large;

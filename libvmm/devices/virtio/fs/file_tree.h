@@ -47,11 +47,11 @@ class FileTree {
 
   struct Place {
     Node parent = fuse::kRootNode;
-    absl::string_view name;
+    absl::string_view name = {};
   };
   struct Entry {
     Node node = 0;
-    fuse::Attributes attributes;
+    fuse::Attributes attributes = {};
   };
   // A file to be made. The guest's umask has been applied.
   struct NewFile {
@@ -80,7 +80,7 @@ class FileTree {
     std::optional<Handle> handle = std::nullopt;
   };
   struct DirectoryEntry {
-    absl::string_view name;
+    absl::string_view name = {};
     uint64_t inode = 0;
     // What `offset` continues behind it.
     uint64_t next_offset = 0;
@@ -139,9 +139,11 @@ class FileTree {
     return EROFS;
   }
   virtual void Release(Handle handle) = 0;
-  // Fill `to` and write `from` from the front; the spans' own contents may be
-  // changed on the way. Fewer bytes than there is room for: the file ends
-  // there, or an error came after them. At most fuse_server::kMaxTransfer.
+  // Fill `to` and write `from` from the front, at most
+  // fuse_server::kMaxTransfer; the spans' own contents may be changed on the
+  // way. To a guest a file ends where a read comes back short: an error on the
+  // way fails all of it. A write that comes back short is taken up where it
+  // stopped.
   [[nodiscard]] virtual FileTransfer Read(Handle handle, uint64_t offset,
                                           std::span<iovec> to) = 0;
   [[nodiscard]] virtual FileTransfer Write(Handle, uint64_t /*offset*/,

@@ -122,7 +122,7 @@ struct EntryOut {
   uint64_t attributes_valid = 0;
   uint32_t entry_valid_nanoseconds = 0;
   uint32_t attributes_valid_nanoseconds = 0;
-  Attributes attributes;
+  Attributes attributes = {};
 };
 static_assert(sizeof(EntryOut) == 128);
 
@@ -197,7 +197,7 @@ struct AttributesOut {
   uint64_t valid = 0;  // Seconds.
   uint32_t valid_nanoseconds = 0;
   uint32_t padding = 0;
-  Attributes attributes;
+  Attributes attributes = {};
 };
 static_assert(sizeof(AttributesOut) == 104);
 

@@ -105,8 +105,7 @@ FileTransfer MoveAll(uint64_t offset, std::span<iovec> parts, Move move) {
         move(parts, static_cast<off_t>(offset + result.bytes));
     if (moved < 0) {
       if (errno == EINTR) continue;
-      // What has been moved counts; the next call finds the error again.
-      if (result.bytes == 0) result.error = errno;
+      result.error = errno;
       break;
     }
     if (moved == 0) break;
@@ -590,10 +589,14 @@ FileTransfer HostDirectory::Write(Handle handle, uint64_t offset,
   PinnedFile file;
   if (const int error = handles_.Pin(handle, file)) return {.error = error};
   if (!file.writable()) return {.error = EBADF};
-  return MoveAll(
+  FileTransfer result = MoveAll(
       offset, from, [fd = file.fd()](std::span<const iovec> parts, off_t at) {
         return ::pwritev(fd, parts.data(), static_cast<int>(parts.size()), at);
       });
+  // What was written counts: a guest writes the rest again and finds the error.
+  // A read must not end so, since to a guest the file would end there.
+  if (result.bytes > 0) result.error = 0;
+  return result;
 }
 
 int HostDirectory::SyncHandle(Handle handle, bool data_only) {

@@ -4,7 +4,9 @@
 #include <fcntl.h>
 #include <linux/falloc.h>
 #include <sched.h>
+#include <signal.h>
 #include <sys/mount.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
 #include <unistd.h>
@@ -954,6 +956,28 @@ TEST_F(HostDirectoryTest, DataIsWhereItWasWritten) {
   EXPECT_EQ(ReadText(*tree, handle, 0, 0), "");
   tree->Release(handle);
   EXPECT_EQ(WriteText(*tree, handle, 0, "x").error, EBADF);
+}
+
+TEST_F(HostDirectoryTest, AWriteThatStopsHalfwayTellsHowFarItCame) {
+  const auto tree = Share();
+  FileTree::Entry entry;
+  FileTree::Handle handle = 0;
+  ASSERT_EQ(
+      tree->Create({kRootNode, "f"}, {.mode = 0644}, O_RDWR, entry, handle), 0);
+  // Files of this process end at 6 bytes for a moment.
+  const auto before = ::signal(SIGXFSZ, SIG_IGN);
+  rlimit limit;
+  ASSERT_EQ(::getrlimit(RLIMIT_FSIZE, &limit), 0);
+  const rlimit small = {.rlim_cur = 6, .rlim_max = limit.rlim_max};
+  ASSERT_EQ(::setrlimit(RLIMIT_FSIZE, &small), 0);
+  const FileTransfer first = WriteText(*tree, handle, 0, "0123456789");
+  const FileTransfer second = WriteText(*tree, handle, 6, "6789");
+  ASSERT_EQ(::setrlimit(RLIMIT_FSIZE, &limit), 0);
+  ::signal(SIGXFSZ, before);
+  EXPECT_EQ(first.error, 0);
+  EXPECT_EQ(first.bytes, 6u);
+  EXPECT_EQ(second.error, EFBIG);
+  EXPECT_EQ(share.ReadFile("f"), "012345");
 }
 
 TEST_F(HostDirectoryTest, AppendersWriteWhereTheySay) {

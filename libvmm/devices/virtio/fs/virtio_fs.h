@@ -43,7 +43,7 @@ class VirtioFs final : public VirtioDevice {
   struct Options {
     // 1 to 36 bytes of UTF-8 without NUL.
     std::string tag = {};
-    // 1 to 64. Linux before 6.11 uses only the first.
+    // 1 to 64. The Linux of Debian 12, 6.1, uses only the first.
     uint16_t request_queues = 1;
     // Places of each ring: a power of two, 2 to 32768. Linux moves 4 pages less
     // than this at a time, 256 at most.
