@@ -1,14 +1,17 @@
 // SPDX-License-Identifier: Apache-2.0
 // Every system call of making a PC failing, one at a time.
+#include <fcntl.h>
 #include <sys/random.h>
 #include <unistd.h>
 
 #include <cerrno>
 #include <memory>
+#include <string>
 #include <vector>
 
 #include "gtest/gtest.h"
 #include "libvmm/base/status_macros.h"
+#include "libvmm/base/unique_fd.h"
 #include "libvmm/kvm/kvm.h"
 #include "libvmm/platform/kernel_mode_probe.h"
 #include "libvmm/platform/pc.h"
@@ -59,6 +62,31 @@ TEST(PcFaultsTest, SplitInterrupts) {
 TEST(PcFaultsTest, NoApic) {
   LIBVMM_NEEDS_KVM();
   Check(PcScenario("Pc::Create, kNone"), [] { return Make(PcIrqChip::kNone); });
+}
+
+// Devices with files, doorbells with ioeventfds.
+TEST(PcFaultsTest, VirtioDevices) {
+  LIBVMM_NEEDS_KVM();
+  const std::string path = ::testing::TempDir() + "/pc_faults.img";
+  {
+    const UniqueFd file(
+        ::open(path.c_str(), O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0600));
+    ASSERT_EQ(::ftruncate(file.get(), 1 << 20), 0);
+  }
+  PcConfig config{.memory = {.size_mib = 4, .shared = true},
+                  .irqchip = PcIrqChip::kNone,
+                  .devices = {.pci = false}};
+  config.virtio = {.doorbell = PcVirtioDoorbell::kEventFd,
+                   .disks = {{.path = path}},
+                   .rng = PcRng(),
+                   .balloon = PcBalloon(),
+                   .console = PcConsole()};
+  Check(
+      PcScenario("Pc::Create, virtio")
+          .Survives("KVM_IOEVENTFD", {}, "the guest rings by an exit")
+          .Survives("fcntl", {}, "as no descriptor for an ioeventfd")
+          .Survives("fallocate", {}, "a disk that cannot discard"),
+      [&config] { return Pc::Create(SharedKvm(), config, PcHost()).status(); });
 }
 
 TEST(PcFaultsTest, KernelModeProbe) {

@@ -60,6 +60,7 @@ def make_job():
         job.limit *= 4
     inside = f"/{jobs.WORK}/virtio"
     job.files.update({f"{inside}/vmm": os.path.abspath("examples/vmm/vmm"),
+                      f"{inside}/user_net": os.path.abspath("examples/vmm/user_net"),
                       f"{inside}/stream": os.path.abspath("tests/virtio/stream"),
                       f"{inside}/tap_up": os.path.abspath("tests/virtio/tap_up")})
     job.files.update((f"{inside}/{name}", host_program(name)) for name in HOST_PROGRAMS)

@@ -3,9 +3,9 @@
 //
 // Reads or writes a block device past the page cache, DEPTH requests at a time
 // (Linux's asynchronous I/O), and prints "MIB_PER_SECOND MiB/s, IOPS IOPS".
-// Random places follow from one another and are the same in each run. What it
-// writes are the places' own numbers, which a read of blocks that were written
-// checks. The exit code is 1 on an error.
+// Random places follow from one another and are the same in each run. Each 4 KiB
+// that it writes begin with their own number, which a read checks where anything
+// was written. The exit code is 1 on an error.
 #include <fcntl.h>
 #include <linux/aio_abi.h>
 #include <linux/fs.h>
@@ -26,6 +26,8 @@
 namespace {
 
 using Clock = std::chrono::steady_clock;
+
+constexpr uint64_t kUnit = 4096;
 
 [[noreturn]] void Fail(const char* what) {
   std::fprintf(stderr, "block_load: %s: %s\n", what, std::strerror(errno));
@@ -91,9 +93,10 @@ class Run {
     ++started_;
     std::byte* const data = memory_ + slot * load_.block;
     if (load_.write) {
-      const uint64_t mark = place + 1;
-      std::memcpy(data, &mark, sizeof mark);
-      std::memcpy(data + load_.block - sizeof mark, &mark, sizeof mark);
+      for (uint64_t at = 0; at < load_.block; at += kUnit) {
+        const uint64_t mark = MarkOf(place, at);
+        std::memcpy(data + at, &mark, sizeof mark);
+      }
     }
     iocb& request = requests_[slot];
     request = {};
@@ -109,17 +112,22 @@ class Run {
 
   void Check(uint64_t slot) {
     if (load_.write) return;
-    uint64_t first = 0;
-    uint64_t last = 0;
     const std::byte* const data = memory_ + slot * load_.block;
-    std::memcpy(&first, data, sizeof first);
-    std::memcpy(&last, data + load_.block - sizeof last, sizeof last);
     const uint64_t place =
         static_cast<uint64_t>(requests_[slot].aio_offset) / load_.block;
-    if (first != 0 && (first != place + 1 || last != first)) {
-      errno = EILSEQ;
-      Fail("data");
+    for (uint64_t at = 0; at < load_.block; at += kUnit) {
+      uint64_t mark = 0;
+      std::memcpy(&mark, data + at, sizeof mark);
+      if (mark != 0 && mark != MarkOf(place, at)) {
+        errno = EILSEQ;
+        Fail("data");
+      }
     }
+  }
+
+  // What the unit `at` bytes into the block at `place` begins with; not zero.
+  [[nodiscard]] uint64_t MarkOf(uint64_t place, uint64_t at) const {
+    return (place * load_.block + at) / kUnit + 1;
   }
 
   const Load load_;
@@ -149,7 +157,8 @@ int main(int argc, char** argv) {
   if (load.fd < 0) Fail(argv[1]);
   uint64_t size = 0;
   if (ioctl(load.fd, BLKGETSIZE64, &size) != 0) Fail("BLKGETSIZE64");
-  if (load.block == 0 || load.depth == 0 || size < load.block) {
+  if (load.block == 0 || load.block % kUnit != 0 || load.depth == 0 ||
+      size < load.block) {
     errno = EINVAL;
     Fail("arguments");
   }

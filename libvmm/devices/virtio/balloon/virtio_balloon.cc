@@ -25,8 +25,8 @@ constexpr uint16_t kMaxQueueSize = 32768;
 constexpr int64_t kNever = std::numeric_limits<int64_t>::max();
 
 int64_t IntervalOf(absl::Duration interval) {
-  return interval <= absl::ZeroDuration() ? kNever
-                                          : absl::ToInt64Nanoseconds(interval);
+  if (interval <= absl::ZeroDuration()) return kNever;
+  return std::max(absl::ToInt64Nanoseconds(interval), int64_t{1});
 }
 
 uint64_t FeaturesOf(const VirtioBalloon::Options& options) {

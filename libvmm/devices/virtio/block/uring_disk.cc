@@ -87,7 +87,8 @@ class UringDisk::Ring {
   // answer when that is kFinished.
   Next OnResult(BlockRequest& request, int result, BlockAnswer& answer)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
-  // Fetches and tells up to kBatch completions; returns how many.
+  // Fetches up to kBatch completions and tells what is finished; returns how
+  // many it fetched.
   size_t ReapBatch(bool draining);
   // Takes back the oldest request that the kernel did not; null if none.
   BlockRequest* TakeUnstarted() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
@@ -260,20 +261,21 @@ size_t UringDisk::Ring::ReapBatch(bool draining) {
   std::array<size_t, kBatch> blocking;
   size_t count = 0;
   size_t blocking_count = 0;
+  unsigned fetched_count = 0;
   bool queued = false;
   {
     const MutexLock lock(mutex_);
     if (draining_ != draining) return 0;
-    io_uring_cqe* cqe = nullptr;
-    while (count < kBatch && ::io_uring_peek_cqe(&ring_, &cqe) == 0) {
+    std::array<io_uring_cqe*, kBatch> fetched;
+    fetched_count = ::io_uring_peek_batch_cqe(&ring_, fetched.data(), kBatch);
+    for (const io_uring_cqe* const cqe :
+         std::span(fetched).first(fetched_count)) {
       auto* const request =
           static_cast<BlockRequest*>(::io_uring_cqe_get_data(cqe));
-      const int result = cqe->res;
-      ::io_uring_cqe_seen(&ring_, cqe);
       if (request == nullptr) continue;
       BlockCompletion& completion = done[count];
       completion.request = request;
-      switch (OnResult(*request, result, completion.answer)) {
+      switch (OnResult(*request, cqe->res, completion.answer)) {
         case Next::kQueued:
           queued = true;
           continue;
@@ -285,6 +287,7 @@ size_t UringDisk::Ring::ReapBatch(bool draining) {
       }
       ++count;
     }
+    ::io_uring_cq_advance(&ring_, fetched_count);
     in_flight_ -= static_cast<uint32_t>(count);
     telling_.fetch_add(static_cast<uint32_t>(count), std::memory_order_relaxed);
   }
@@ -294,7 +297,7 @@ size_t UringDisk::Ring::ReapBatch(bool draining) {
     done[i].answer = file_->Run(rest);
   }
   if (count > 0) Tell(std::span(done).first(count));
-  return count;
+  return fetched_count;
 }
 
 void UringDisk::Ring::Tell(std::span<const BlockCompletion> completions) {

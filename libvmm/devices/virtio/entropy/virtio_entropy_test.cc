@@ -76,8 +76,8 @@ class VirtioEntropyTest : public ::testing::TestWithParam<bool> {
 };
 
 INSTANTIATE_TEST_SUITE_P(Rings, VirtioEntropyTest, ::testing::Bool(),
-                         [](const auto& info) {
-                           return info.param ? "Packed" : "Split";
+                         [](const auto& ring) {
+                           return ring.param ? "Packed" : "Split";
                          });
 
 TEST_P(VirtioEntropyTest, FillsARequest) {
@@ -283,9 +283,9 @@ TEST(VirtioEntropyOptionsTest, CreateNamesWhatCannotBe) {
   EXPECT_THAT(VirtioEntropy::Create({.queue_size = 12}),
               StatusIs(absl::StatusCode::kInvalidArgument,
                        HasSubstr("queue_size is 12")));
-  EXPECT_THAT(VirtioEntropy::Create({.retry = absl::ZeroDuration()}),
-              StatusIs(absl::StatusCode::kInvalidArgument,
-                       HasSubstr("retry is 0")));
+  EXPECT_THAT(
+      VirtioEntropy::Create({.retry = absl::ZeroDuration()}),
+      StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("retry is 0")));
   constexpr uint64_t kTooMany = ~uint64_t{0};
   EXPECT_THAT(VirtioEntropy::Create({.limits = {.bytes = {.rate = kTooMany}}}),
               StatusIs(absl::StatusCode::kInvalidArgument));

@@ -45,7 +45,11 @@ NetQueuePair::NetQueuePair(uint16_t index, NetBackend& backend,
       backend_(backend),
       settings_(shared.settings),
       transmit_limiter_(shared.transmit),
-      receive_limiter_(shared.receive) {
+      receive_limiter_(shared.receive),
+      segment_buffer_(backend.receive_offloads().segmentation()
+                          ? std::make_unique_for_overwrite<std::byte[]>(
+                                Segmenter::kMaxSegmentSize)
+                          : nullptr) {
   used_.reserve(ring_size);
   backend_.set_listener(this);
 }
@@ -74,6 +78,7 @@ void NetQueuePair::Reset() {
   laid_ = 0;
   places_ = 0;
   paid_ = false;
+  cutting_ = false;
   transmit_at_ = receive_at_ = deadline_ = absl::InfiniteDuration();
 }
 
@@ -93,6 +98,7 @@ void NetQueuePair::Stop(VirtioLink& link) {
     if (queue->Publish()) link.Interrupt(ReceiveQueue(index_));
   }
   paid_ = false;
+  cutting_ = false;
   backend_.Stop();
   started_ = false;
 }
@@ -218,9 +224,9 @@ bool NetQueuePair::Receive(VirtioLink& link) {
   uint32_t budget = queue->config().size;
   queue->DisableNotifications();
   const IncomingFrame* frame;
-  while (budget > 0 && (frame = backend_.Front()) != nullptr) {
+  while (budget > 0 && (frame = Front()) != nullptr) {
     --budget;
-    if (used_.empty()) {
+    if (used_.empty() && !cutting_) {
       FollowOffloads();
       if (!Wanted(*frame)) {
         backend_.PopFront();
@@ -236,6 +242,12 @@ bool NetQueuePair::Receive(VirtioLink& link) {
         }
       }
       paid_ = true;
+      if (!Suit(*frame)) {
+        counters_.received_dropped.Add(1);
+        PopFront();
+        continue;
+      }
+      frame = Front();
     }
     const Delivery delivery = Deliver(link, *queue, *frame);
     if (delivery == Delivery::kFail) {
@@ -257,31 +269,54 @@ bool NetQueuePair::Receive(VirtioLink& link) {
     } else {
       counters_.received_dropped.Add(1);
     }
-    paid_ = false;
-    backend_.PopFront();
+    PopFront();
   }
   if (queue->Publish()) link.Interrupt(index);
   if (budget == 0) link.Wake(index_);
   return true;
 }
 
+const IncomingFrame* NetQueuePair::Front() {
+  return cutting_ ? &segment_ : backend_.Front();
+}
+
+void NetQueuePair::PopFront() {
+  if (cutting_ && segmenter_.remaining() > 0) {
+    segment_ = segmenter_.Next(
+        std::span(segment_buffer_.get(), Segmenter::kMaxSegmentSize));
+    return;
+  }
+  cutting_ = false;
+  paid_ = false;
+  backend_.PopFront();
+}
+
 bool NetQueuePair::Wanted(const IncomingFrame& frame) {
   if (settings_.filter_version() != filter_version_) {
     filter_version_ = settings_.CopyFilter(filter_);
   }
-  if (HasWholeFrame(frame.bytes.size()) && settings_.link_up() &&
-      !filter_.Passes(frame.bytes)) {
+  if (!HasWholeFrame(frame.bytes.size()) || !settings_.link_up() ||
+      !ChecksumFits(frame.header, frame.bytes.size())) {
+    counters_.received_dropped.Add(1);
+    return false;
+  }
+  if (!filter_.Passes(frame.bytes)) {
     counters_.received_filtered.Add(1);
     return false;
   }
-  // A checksum can be finished for a driver that does not.
+  return true;
+}
+
+bool NetQueuePair::Suit(const IncomingFrame& frame) {
+  // A checksum can be finished in passing.
   NetOffloads offloads = receive_offloads_;
   offloads.checksum = true;
-  const bool good = HasWholeFrame(frame.bytes.size()) && settings_.link_up() &&
-                    offloads.Allow(frame.header) &&
-                    ChecksumFits(frame.header, frame.bytes.size());
-  if (!good) counters_.received_dropped.Add(1);
-  return good;
+  if (offloads.Allow(frame.header)) return true;
+  if (segment_buffer_ == nullptr || !segmenter_.Start(frame)) return false;
+  cutting_ = true;
+  segment_ = segmenter_.Next(
+      std::span(segment_buffer_.get(), Segmenter::kMaxSegmentSize));
+  return true;
 }
 
 NetQueuePair::Delivery NetQueuePair::Deliver(VirtioLink& link, Virtqueue& queue,

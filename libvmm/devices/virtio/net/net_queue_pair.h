@@ -8,6 +8,7 @@
 #include <atomic>
 #include <cstddef>
 #include <cstdint>
+#include <memory>
 #include <span>
 #include <vector>
 
@@ -22,6 +23,7 @@
 #include "libvmm/devices/virtio/net/net_offloads.h"
 #include "libvmm/devices/virtio/net/net_settings.h"
 #include "libvmm/devices/virtio/net/receive_filter.h"
+#include "libvmm/devices/virtio/net/segmenter.h"
 #include "libvmm/devices/virtio/rate/rate_limiter.h"
 #include "libvmm/devices/virtio/ring/chain_writer.h"
 #include "libvmm/devices/virtio/ring/descriptor_chain.h"
@@ -115,8 +117,14 @@ class NetQueuePair final : public NetListener {
   [[nodiscard]] bool CheckHeader(size_t frame_size);
 
   [[nodiscard]] bool Receive(VirtioLink& link);
+  // The frame to be delivered: the back-end's first, or a segment of it.
+  [[nodiscard]] const IncomingFrame* Front();
+  void PopFront();
   // Whether the driver wants the frame at all.
   [[nodiscard]] bool Wanted(const IncomingFrame& frame);
+  // Begins to cut the frame if the driver takes it only so. False: it takes it
+  // in no way.
+  [[nodiscard]] bool Suit(const IncomingFrame& frame);
   [[nodiscard]] Delivery Deliver(VirtioLink& link, Virtqueue& queue,
                                  const IncomingFrame& frame);
   // Writes on in the buffer that chain_ is.
@@ -158,6 +166,12 @@ class NetQueuePair final : public NetListener {
   std::array<Gpa, sizeof(NetHeader::num_buffers)> count_at_;
   // It was let through by the limiter.
   bool paid_ = false;
+  // It is cut into segments for the driver, of which one is being received.
+  bool cutting_ = false;
+  Segmenter segmenter_;
+  IncomingFrame segment_;
+  // Null where the back-end has no frames to be cut.
+  const std::unique_ptr<std::byte[]> segment_buffer_;
 
   NetHeader header_;
   std::array<iovec, OutgoingFrame::kMaxPieces> pieces_;

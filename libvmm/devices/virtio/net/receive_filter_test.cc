@@ -4,7 +4,7 @@
 #include <vector>
 
 #include "gtest/gtest.h"
-#include "libvmm/devices/virtio/net/test_frame.h"
+#include "libvmm/testing/net_frames.h"
 
 namespace libvmm {
 namespace {

@@ -80,8 +80,8 @@ class SlirpNet::Network {
 
   [[nodiscard]] int fd() const { return set_.get(); }
   [[nodiscard]] absl::Duration NextDeadline() const;
-  // Does all that is to do now. True: the machine may have something to.
-  [[nodiscard]] bool Run();
+  // Does all that is to do now. The machine may have something to do after it.
+  void Run();
 
  private:
   struct Timer {
@@ -104,7 +104,7 @@ class SlirpNet::Network {
   absl::Status Watch(int fd);
   absl::Status Start(const Options& options);
   absl::Status Add(const Forward& forward);
-  [[nodiscard]] bool TakeEvents();
+  void TakeEvents();
   void RunTimers();
   void TakeFrames();
   void FillPolls();
@@ -212,6 +212,8 @@ absl::Status SlirpNet::Network::Start(const Options& options) {
     LIBVMM_RETURN_IF_ERROR(Add(forward));
   }
   host().Start({});
+  // Finds nothing, and with that asks to be woken.
+  TakeFrames();
   FillPolls();
   return absl::OkStatus();
 }
@@ -244,34 +246,30 @@ absl::Duration SlirpNet::Network::NextDeadline() const {
   return next;
 }
 
-bool SlirpNet::Network::Run() {
-  const bool guest_ready = TakeEvents();
+void SlirpNet::Network::Run() {
+  TakeEvents();
   ::slirp_pollfds_poll(slirp_, /*select_error=*/0, PollResult, this);
   RunTimers();
   TakeFrames();
   FillPolls();
-  return guest_ready;
+  // What was signalled just now as well: else the loop would come again for it.
+  guest().OnReady(POLLIN);
 }
 
-// Events of the set become those of polls_; the rings' are taken note of.
-bool SlirpNet::Network::TakeEvents() {
-  bool guest_ready = false;
+// Events of the set become those of polls_.
+void SlirpNet::Network::TakeEvents() {
   std::array<epoll_event, kEventsPerRun> events;
   const int count =
       ::epoll_wait(set_.get(), events.data(), static_cast<int>(events.size()),
                    /*timeout=*/0);
   for (int i = 0; i < count; ++i) {
     const int fd = events[i].data.fd;
-    if (fd == guest().fd()) {
-      guest().OnReady(POLLIN);
-      guest_ready = true;
-    } else if (fd == host().fd()) {
+    if (fd == host().fd()) {
       host().OnReady(POLLIN);
     } else if (const auto it = watched_.find(fd); it != watched_.end()) {
       polls_[it->second.index].revents = static_cast<short>(events[i].events);
     }
   }
-  return guest_ready;
 }
 
 void SlirpNet::Network::RunTimers() {
@@ -439,10 +437,12 @@ absl::Duration SlirpNet::NextDeadline() const {
   return network_->NextDeadline();
 }
 void SlirpNet::OnReady(short) {
-  if (network_->Run()) NotifyListener();
+  network_->Run();
+  NotifyListener();
 }
 void SlirpNet::OnDeadline() {
-  if (network_->Run()) NotifyListener();
+  network_->Run();
+  NotifyListener();
 }
 
 }  // namespace libvmm

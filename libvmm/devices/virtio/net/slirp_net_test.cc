@@ -18,8 +18,8 @@
 #include "gtest/gtest.h"
 #include "libvmm/base/clock.h"
 #include "libvmm/base/unique_fd.h"
-#include "libvmm/devices/virtio/net/test_frame.h"
-#include "libvmm/devices/virtio/net/test_packets.h"
+#include "libvmm/testing/net_frames.h"
+#include "libvmm/testing/net_packets.h"
 #include "libvmm/testing/status_matchers.h"
 
 namespace libvmm {

@@ -12,6 +12,7 @@
 #include <array>
 #include <cerrno>
 #include <cstring>
+#include <span>
 #include <utility>
 
 #include "absl/status/status.h"
@@ -32,6 +33,18 @@ static_assert(kReceiveSize >= kMaxRecordSize);
 std::array<std::byte, kLengthSize> ToBigEndian(uint32_t value) {
   return {std::byte(value >> 24), std::byte(value >> 16), std::byte(value >> 8),
           std::byte(value)};
+}
+
+// As writev(2), without the signal that a peer that has gone would bring.
+ssize_t SendPieces(int fd, std::span<iovec> pieces) {
+  msghdr message{};
+  message.msg_iov = pieces.data();
+  message.msg_iovlen = pieces.size();
+  ssize_t sent;
+  do {
+    sent = ::sendmsg(fd, &message, MSG_NOSIGNAL);
+  } while (sent < 0 && errno == EINTR);
+  return sent;
 }
 
 uint32_t FromBigEndian(const std::byte* bytes) {
@@ -97,13 +110,14 @@ void StreamNet::SetReceiveOffloads(const NetOffloads&) {}
 
 void StreamNet::Flush() {
   while (unsent_begin_ != unsent_end_ && connected()) {
-    const ssize_t sent = ::send(fd_.get(), unsent_.get() + unsent_begin_,
-                                unsent_end_ - unsent_begin_, MSG_NOSIGNAL);
+    iovec rest{.iov_base = unsent_.get() + unsent_begin_,
+               .iov_len = unsent_end_ - unsent_begin_};
+    const ssize_t sent = SendPieces(fd_.get(), std::span(&rest, 1));
     if (sent >= 0) {
       unsent_begin_ += static_cast<size_t>(sent);
     } else if (errno == EAGAIN) {
       return watch_.WantWrite(true);
-    } else if (errno != EINTR) {
+    } else {
       gone_.store(true, std::memory_order_relaxed);
     }
   }
@@ -121,13 +135,8 @@ NetBackend::SendResult StreamNet::Send(const OutgoingFrame& frame) {
   std::array<iovec, OutgoingFrame::kMaxPieces> pieces;
   pieces[0] = {.iov_base = length.data(), .iov_len = length.size()};
   std::ranges::copy(frame.pieces(), pieces.begin() + 1);
-  msghdr message{};
-  message.msg_iov = pieces.data();
-  message.msg_iovlen = frame.pieces().size() + 1;
-  ssize_t sent;
-  do {
-    sent = ::sendmsg(fd_.get(), &message, MSG_NOSIGNAL);
-  } while (sent < 0 && errno == EINTR);
+  const ssize_t sent =
+      SendPieces(fd_.get(), std::span(pieces).first(frame.pieces().size() + 1));
   if (sent < 0) {
     if (errno == EAGAIN) {
       watch_.WantWrite(true);
@@ -186,8 +195,8 @@ bool StreamNet::Fetch() {
   received_end_ -= std::exchange(received_begin_, 0);
   // Cleared before the call: OnReady sets it when something comes after it.
   while (connected() && readable_.exchange(false)) {
-    const ssize_t size = ::recv(fd_.get(), received_.get() + received_end_,
-                                kReceiveSize - received_end_, 0);
+    const ssize_t size = ::read(fd_.get(), received_.get() + received_end_,
+                                kReceiveSize - received_end_);
     if (size > 0) {
       received_end_ += static_cast<size_t>(size);
       readable_.store(true);

@@ -15,7 +15,7 @@
 #include "gtest/gtest.h"
 #include "libvmm/base/unique_fd.h"
 #include "libvmm/devices/virtio/net/net_registers.h"
-#include "libvmm/devices/virtio/net/test_frame.h"
+#include "libvmm/testing/net_frames.h"
 #include "libvmm/testing/status_matchers.h"
 
 namespace libvmm {

@@ -10,7 +10,6 @@
 #include <net/if_arp.h>
 #include <netinet/in.h>
 #include <poll.h>
-#include <sched.h>
 #include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -29,8 +28,9 @@
 #include "libvmm/base/clock.h"
 #include "libvmm/base/unique_fd.h"
 #include "libvmm/devices/virtio/net/net_header.h"
-#include "libvmm/devices/virtio/net/test_frame.h"
-#include "libvmm/devices/virtio/net/test_packets.h"
+#include "libvmm/testing/net_frames.h"
+#include "libvmm/testing/net_packets.h"
+#include "libvmm/testing/own_network.h"
 #include "libvmm/testing/status_matchers.h"
 
 namespace libvmm {
@@ -50,21 +50,6 @@ constexpr Ip4 kGuest{10, 9, 8, 2};
 constexpr MacAddress kGuestMac({2, 0, 0, 0, 0, 7});
 constexpr uint16_t kPort = 4711;
 
-// Empty when this process has a network of its own, else the reason why not.
-const std::string& NoNetwork() {
-  static const std::string* const reason = [] {
-    auto* const text = new std::string;
-    if (::access("/dev/net/tun", R_OK | W_OK) != 0) {
-      *text = std::string("/dev/net/tun: ") + std::strerror(errno);
-    } else if (::unshare(CLONE_NEWNET) != 0 &&
-               ::unshare(CLONE_NEWUSER | CLONE_NEWNET) != 0) {
-      *text = std::string("unshare(CLONE_NEWNET): ") + std::strerror(errno);
-    }
-    return text;
-  }();
-  return *reason;
-}
-
 sockaddr_in Socket(const Ip4& ip, uint16_t port) {
   sockaddr_in address{};
   address.sin_family = AF_INET;
@@ -76,7 +61,8 @@ sockaddr_in Socket(const Ip4& ip, uint16_t port) {
 class TapNetTest : public ::testing::Test {
  protected:
   void SetUp() override {
-    if (!NoNetwork().empty()) GTEST_SKIP() << NoNetwork();
+    const std::string why_not = testing::OwnNetwork();
+    if (!why_not.empty()) GTEST_SKIP() << why_not;
     inet_ = UniqueFd(::socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0));
     ASSERT_TRUE(inet_.valid());
   }
@@ -318,8 +304,8 @@ TEST_F(TapNetTest, ADescriptorFromElsewhereIsAdopted) {
 }
 
 TEST_F(TapNetTest, ADescriptorOfAnotherKindIsRefused) {
-  for (const int flags : {IFF_TUN | IFF_NO_PI | IFF_VNET_HDR,
-                          IFF_TAP | IFF_VNET_HDR, IFF_TAP | IFF_NO_PI}) {
+  for (const int flags :
+       {IFF_TUN | IFF_NO_PI | IFF_VNET_HDR, IFF_TAP | IFF_NO_PI}) {
     UniqueFd fd(::open("/dev/net/tun", O_RDWR | O_CLOEXEC));
     ifreq request{};
     request.ifr_flags = static_cast<short>(flags);

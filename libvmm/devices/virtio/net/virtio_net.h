@@ -35,9 +35,9 @@ namespace libvmm {
 // more lets chains wait in the ring.
 //
 // Offered is what the back-end can do: checksums and segments undone in frames
-// sent (CSUM, HOST_*) and received (GUEST_*). A received frame that asks for
-// more than the driver took, or than the header allows, is finished here if it is a
-// checksum, and dropped otherwise.
+// sent (CSUM, HOST_*) and received (GUEST_*). A received frame that leaves more
+// undone than the driver takes is finished here: checksums, segments of TCP and
+// UDP. One to be fragmented is dropped then.
 //
 // Lanes: one for each queue pair, one more for the control queue.
 //
@@ -47,7 +47,8 @@ namespace libvmm {
 // Errors: of Create and the Set functions. The driver's frames that cannot be
 //     are dropped and counted; a chain that is no frame at all needs a reset.
 // Cost: no allocation, no lock for a frame, and no system call but the
-//     back-end's. 15 KiB for each queue pair.
+//     back-end's. 15 KiB for each queue pair, and 64 KiB more where the back-end
+//     has frames to be cut.
 class VirtioNet final : public VirtioDevice {
  public:
   static constexpr size_t kMaxPairs = 64;
@@ -100,8 +101,8 @@ class VirtioNet final : public VirtioDevice {
     uint64_t sent_dropped = 0;
     uint64_t received_frames = 0;
     uint64_t received_bytes = 0;
-    // No buffer of the driver's could ever hold it, no link, or it asked for an
-    // offload that the driver does not take.
+    // No buffer of the driver's could ever hold it, no link, or it leaves undone
+    // what neither the driver nor the device does.
     uint64_t received_dropped = 0;
     // Not wanted by the driver's filters.
     uint64_t received_filtered = 0;

@@ -110,7 +110,7 @@ TEST(RunGateTest, CloseOfAnEmptyGateReturns) {
 // each one is worked on exactly once and nothing stays behind.
 TEST(RunGateTest, NothingThatWasAskedForIsForgotten) {
   constexpr int kThreads = 4;
-  const int kSteps = Repetitions(20000);
+  const int kSteps = Repetitions(5000);
   RunGate gate;
   gate.Open();
   std::atomic<int> asked = 0;
@@ -138,7 +138,7 @@ TEST(RunGateTest, NothingThatWasAskedForIsForgotten) {
 // What a thread wrote before its note is seen by the round that answers it: a
 // plain variable, handed over by the gate alone.
 TEST(RunGateTest, TheRoundThatAnswersANoteSeesWhatWasBeforeIt) {
-  const int kSteps = Repetitions(20000);
+  const int kSteps = Repetitions(5000);
   RunGate gate;
   gate.Open();
   int mailbox = 0;
@@ -181,7 +181,7 @@ TEST(RunGateTest, TheRoundThatAnswersANoteSeesWhatWasBeforeIt) {
 // Close and Open while threads come and go: behind Close nobody is inside.
 TEST(RunGateTest, NobodyIsInsideWhenCloseHasReturned) {
   constexpr int kThreads = 3;
-  const int kRounds = Repetitions(2000);
+  const int kRounds = Repetitions(500);
   RunGate gate;
   std::atomic<bool> stop = false;
   int64_t work = 0;  // The closing thread's between Close and Open.

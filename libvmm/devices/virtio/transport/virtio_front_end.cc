@@ -368,6 +368,16 @@ void VirtioFrontEnd::Reset() {
 }
 
 void VirtioFrontEnd::ResetLocked() {
+  StopLocked();
+  if (VirtioInterrupts* const interrupts =
+          interrupts_.load(std::memory_order_acquire)) {
+    interrupts->ResetInterrupts();
+  }
+  // Last: this is what tells the driver that the reset is complete.
+  status_.store(0, std::memory_order_release);
+}
+
+void VirtioFrontEnd::StopLocked() {
   for (const std::unique_ptr<Lane>& lane : lanes_) lane->gate.Close();
   if (activated_) device_.Reset();
   activated_ = false;
@@ -381,17 +391,10 @@ void VirtioFrontEnd::ResetLocked() {
     lane->deadline.store(kNever, std::memory_order_release);
     lane->left_over.store(kNever, std::memory_order_release);
   }
-  if (VirtioInterrupts* const interrupts =
-          interrupts_.load(std::memory_order_acquire)) {
-    interrupts->ResetInterrupts();
-  }
-  // Last: this is what tells the driver that the reset is complete.
-  status_.store(0, std::memory_order_release);
 }
 
-bool VirtioFrontEnd::FeaturesFit() const {
-  return (driver_features_ & ~offered_) == 0 &&
-         (driver_features_ & kVersion1) != 0;
+bool VirtioFrontEnd::Fits(uint64_t features) const {
+  return (features & ~offered_) == 0 && (features & kVersion1) != 0;
 }
 
 void VirtioFrontEnd::WriteStatus(uint8_t value) {
@@ -402,7 +405,7 @@ void VirtioFrontEnd::WriteStatus(uint8_t value) {
     const uint8_t before = ReadStatus();
     uint8_t after = before | (value & (kStatusAcknowledge | kStatusFailed));
     if ((after & kStatusAcknowledge) != 0) after |= value & kStatusDriver;
-    if ((after & kStatusDriver) != 0 && FeaturesFit()) {
+    if ((after & kStatusDriver) != 0 && Fits(driver_features_)) {
       after |= value & kStatusFeaturesOk;
     }
     status_.fetch_or(after, std::memory_order_acq_rel);
@@ -410,15 +413,21 @@ void VirtioFrontEnd::WriteStatus(uint8_t value) {
         (value & kStatusDriverOk) != 0 && (before & kStatusDriverOk) == 0 &&
         (after & kStatusFeaturesOk) != 0 && (after & kStatusFailed) == 0;
     if (!begins) return;
-    if (!Activate()) status_.fetch_or(kStatusNeedsReset);
+    if (!MakeRings() || !ActivateDevice()) status_.fetch_or(kStatusNeedsReset);
     // Only now is the driver told of a failure so far: see Fail.
     failed = (status_.fetch_or(kStatusDriverOk, std::memory_order_acq_rel) &
               kStatusNeedsReset) != 0;
-    if (!failed) {
-      for (const std::unique_ptr<Lane>& lane : lanes_) lane->gate.Open();
-    }
+    if (!failed) OpenLanes();
   }
   if (failed) return ConfigInterrupt();
+  ServeAll();
+}
+
+void VirtioFrontEnd::OpenLanes() {
+  for (const std::unique_ptr<Lane>& lane : lanes_) lane->gate.Open();
+}
+
+void VirtioFrontEnd::ServeAll() {
   for (const std::unique_ptr<Lane>& lane : lanes_) {
     if (lane->source != nullptr) {
       lane->source->event().Signal();
@@ -428,8 +437,7 @@ void VirtioFrontEnd::WriteStatus(uint8_t value) {
   }
 }
 
-bool VirtioFrontEnd::Activate() {
-  negotiated_ = driver_features_;
+bool VirtioFrontEnd::MakeRings() {
   const uint64_t generation = memory_.generation();
   for (uint16_t i = 0; i < queue_count(); ++i) {
     if (!queues_[i].enabled) continue;
@@ -440,8 +448,133 @@ bool VirtioFrontEnd::Activate() {
   for (const std::unique_ptr<Lane>& lane : lanes_) {
     lane->map_generation = generation;
   }
+  return true;
+}
+
+bool VirtioFrontEnd::ActivateDevice() {
+  negotiated_ = driver_features_;
   activated_ = true;
   return device_.Activate(*link_);
+}
+
+// ---- State ------------------------------------------------------------------
+
+VirtioFrontEndState VirtioFrontEnd::Save() {
+  MutexLock lock(mutex_);
+  VirtioFrontEndState state{
+      .status = ReadStatus(),
+      .driver_features = driver_features_,
+      .config_generation = generation_.load(std::memory_order_acquire)};
+  for (size_t i = 0; i < queues_.size(); ++i) {
+    const QueueRegisters& registers = queues_[i];
+    VirtioFrontEndState::Queue& queue = state.queues.emplace_back();
+    queue.size = registers.size;
+    queue.descriptors = registers.descriptors;
+    queue.driver = registers.driver;
+    queue.device = registers.device;
+    queue.enabled = registers.enabled;
+    if (active() && rings_[i].has_value()) queue.ring = rings_[i]->Save();
+  }
+  return state;
+}
+
+absl::Status VirtioFrontEnd::Validate(const VirtioFrontEndState& state) const {
+  const auto bad = [](absl::string_view text) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("VirtioFrontEndState.", text));
+  };
+  const auto has = [&state](uint8_t bit) { return (state.status & bit) != 0; };
+  constexpr uint8_t kKnown = kStatusAcknowledge | kStatusDriver |
+                             kStatusFeaturesOk | kStatusDriverOk |
+                             kStatusFailed | kStatusNeedsReset;
+  if ((state.status & ~kKnown) != 0 ||
+      (has(kStatusDriver) && !has(kStatusAcknowledge)) ||
+      (has(kStatusFeaturesOk) && !has(kStatusDriver)) ||
+      (has(kStatusDriverOk) && !has(kStatusFeaturesOk)) ||
+      (has(kStatusNeedsReset) && !has(kStatusDriverOk))) {
+    return bad(absl::StrCat("status is 0x", absl::Hex(state.status),
+                            ": no driver sets bits in that order"));
+  }
+  if (has(kStatusFeaturesOk) && !Fits(state.driver_features)) {
+    return bad(absl::StrCat("driver_features is 0x",
+                            absl::Hex(state.driver_features), ": 0x",
+                            absl::Hex(offered_), " is offered"));
+  }
+  if (state.queues.size() != queue_count()) {
+    return bad(absl::StrCat("queues has ", state.queues.size(),
+                            " elements: the device has ", queue_count(),
+                            " queues"));
+  }
+  const bool runs = has(kStatusDriverOk) && !has(kStatusNeedsReset);
+  for (size_t i = 0; i < state.queues.size(); ++i) {
+    const VirtioFrontEndState::Queue& queue = state.queues[i];
+    const std::string field = absl::StrCat("queues[", i, "].");
+    if (queue.enabled && !has(kStatusFeaturesOk)) {
+      return bad(absl::StrCat(field, "enabled is 1: status is 0x",
+                              absl::Hex(state.status)));
+    }
+    if (queue.ring.has_value() != (queue.enabled && runs)) {
+      return bad(absl::StrCat(field, "ring is ",
+                              queue.ring.has_value() ? "" : "not ",
+                              "there: enabled is ", queue.enabled,
+                              ", status is 0x", absl::Hex(state.status)));
+    }
+  }
+  return absl::OkStatus();
+}
+
+absl::Status VirtioFrontEnd::Restore(const VirtioFrontEndState& state) {
+  LIBVMM_RETURN_IF_ERROR(Validate(state));
+  {
+    MutexLock lock(mutex_);
+    if (absl::Status status = RestoreLocked(state); !status.ok()) {
+      ResetLocked();
+      return status;
+    }
+  }
+  if (active()) {
+    ServeAll();
+  } else if (((ReadStatus() & ~state.status) & kStatusNeedsReset) != 0) {
+    ConfigInterrupt();
+  }
+  return absl::OkStatus();
+}
+
+absl::Status VirtioFrontEnd::RestoreLocked(const VirtioFrontEndState& state) {
+  StopLocked();
+  status_.store(0, std::memory_order_release);
+  driver_features_ = state.driver_features;
+  generation_.store(state.config_generation, std::memory_order_release);
+  for (size_t i = 0; i < queues_.size(); ++i) {
+    const VirtioFrontEndState::Queue& queue = state.queues[i];
+    queues_[i] = {.size = queue.size,
+                  .descriptors = queue.descriptors,
+                  .driver = queue.driver,
+                  .device = queue.device,
+                  .enabled = queue.enabled};
+  }
+  const bool runs = (state.status & kStatusDriverOk) != 0 &&
+                    (state.status & kStatusNeedsReset) == 0;
+  if (runs) {
+    if (!MakeRings()) {
+      return absl::InvalidArgumentError(
+          "VirtioFrontEndState.queues: a ring cannot be of this size, or is "
+          "not in this memory");
+    }
+    for (size_t i = 0; i < queues_.size(); ++i) {
+      if (!rings_[i].has_value()) continue;
+      LIBVMM_RETURN_IF_ERROR(rings_[i]->Restore(*state.queues[i].ring));
+    }
+    if (!ActivateDevice()) {
+      return absl::InvalidArgumentError(
+          "VirtioFrontEndState: the device cannot work with what the driver "
+          "has set up");
+    }
+  }
+  // A device that failed as it was activated has said so by now.
+  status_.fetch_or(state.status, std::memory_order_acq_rel);
+  if (runs) OpenLanes();
+  return absl::OkStatus();
 }
 
 // ---- Features ---------------------------------------------------------------
@@ -514,8 +647,9 @@ uint16_t VirtioFrontEnd::MaxQueueSize(uint16_t queue) const {
 
 VirtqueueConfig VirtioFrontEnd::ConfigOf(uint16_t queue) const {
   const QueueRegisters& registers = queues_[queue];
-  const auto negotiated = [this](uint64_t feature) {
-    return (driver_features_ & feature) != 0;
+  const uint64_t features = driver_features_;
+  const auto negotiated = [features](uint64_t feature) {
+    return (features & feature) != 0;
   };
   return {.size = registers.size,
           .descriptors = registers.descriptors,

@@ -13,6 +13,7 @@
 
 #include "absl/base/thread_annotations.h"
 #include "absl/functional/any_invocable.h"
+#include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
 #include "libvmm/base/address.h"
@@ -25,6 +26,7 @@
 #include "libvmm/devices/virtio/device/virtio_link.h"
 #include "libvmm/devices/virtio/ring/virtqueue.h"
 #include "libvmm/devices/virtio/ring/virtqueue_config.h"
+#include "libvmm/devices/virtio/transport/virtio_front_end_state.h"
 #include "libvmm/devices/virtio/transport/virtio_interrupts.h"
 #include "libvmm/memory/guest_memory.h"
 
@@ -125,6 +127,23 @@ class VirtioFrontEnd final : public TimedDevice {
   // Back to the state before any driver, as a machine's reset does.
   void Reset();
 
+  // What the driver has set up and how far its rings have got. No thread is in
+  // this object or the device meanwhile, and chains that the device has taken
+  // and not given back are not in it: let its back-end finish them first.
+  [[nodiscard]] VirtioFrontEndState Save();
+
+  // kInvalidArgument names what in `state` cannot be for this device and these
+  // options.
+  [[nodiscard]] absl::Status Validate(const VirtioFrontEndState& state) const;
+
+  // Takes the place of a device that was saved, with the guest's memory in
+  // place; the transport is restored before, and what is restored there stays.
+  // An active device is activated and each lane served, so that no notification
+  // that came in between is lost. kInvalidArgument: as Validate, and then
+  // nothing has changed; or rings that are not in this memory, or that the
+  // device cannot work with, and then it is as after Reset.
+  [[nodiscard]] absl::Status Restore(const VirtioFrontEndState& state);
+
   // ---- The transport's side -------------------------------------------------
 
   // Null unsets it; interrupts then go nowhere. Not while another thread is in
@@ -206,9 +225,18 @@ class VirtioFrontEnd final : public TimedDevice {
   void Fail();
 
   void ResetLocked() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
-  [[nodiscard]] bool FeaturesFit() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
-  // At DRIVER_OK. False: a queue, or the device, cannot.
-  [[nodiscard]] bool Activate() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  // The same, but for the interrupts.
+  void StopLocked() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  absl::Status RestoreLocked(const VirtioFrontEndState& state)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  [[nodiscard]] bool Fits(uint64_t features) const;
+  // The enabled queues' rings, as the driver has set them up. False: one cannot
+  // be.
+  [[nodiscard]] bool MakeRings() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  [[nodiscard]] bool ActivateDevice() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  void OpenLanes() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  // Has each lane served once.
+  void ServeAll();
   [[nodiscard]] VirtqueueConfig ConfigOf(uint16_t queue) const
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   // The queue's registers if they can be written now, or null.

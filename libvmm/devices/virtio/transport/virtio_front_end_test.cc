@@ -25,6 +25,7 @@
 #include "libvmm/devices/virtio/device/virtio_device.h"
 #include "libvmm/devices/virtio/device/virtio_features.h"
 #include "libvmm/devices/virtio/transport/front_end_driver.h"
+#include "libvmm/devices/virtio/transport/virtio_front_end_state.h"
 #include "libvmm/devices/virtio/transport/virtio_status.h"
 #include "libvmm/memory/guest_memory.h"
 #include "libvmm/memory/memory_region.h"
@@ -985,6 +986,174 @@ TEST_F(ConfigTest, TheGenerationSurvivesReset) {
   const uint32_t generation = front_end_.config_generation();
   front_end_.WriteStatus(0);
   EXPECT_EQ(front_end_.config_generation(), generation);
+}
+
+// ---- State ------------------------------------------------------------------
+
+// The device that a guest's memory and driver find elsewhere.
+class StateTest : public ::testing::TestWithParam<bool> {
+ protected:
+  static VirtqueueDriver::Options Ring() {
+    return {.size = 16, .packed = GetParam(), .event_index = true};
+  }
+  static FakeVirtioDevice::Options Device() {
+    return {.traits = {.queues = {{.max_size = 64}, {.max_size = 8}}}};
+  }
+
+  // A second front end over the first one's memory.
+  StateTest() {
+    target_ = *VirtioFrontEnd::Create(device_, *machine_.memory, clock_, {});
+    target_->SetInterrupts(&interrupts_);
+  }
+
+  Machine machine_{Device()};
+  ManualClock clock_;
+  FakeVirtioDevice device_{Device()};
+  CountedInterrupts interrupts_;
+  std::unique_ptr<VirtioFrontEnd> target_;
+};
+INSTANTIATE_TEST_SUITE_P(SplitAndPacked, StateTest, ::testing::Bool());
+
+TEST_P(StateTest, ADeviceGoesOnWhereTheOtherLeftOff) {
+  machine_.StartQueue(Ring());
+  for (int i = 0; i < 21; ++i) {
+    machine_.Send();
+    machine_.front_end->Notify(0);
+    EXPECT_TRUE(machine_.Received());
+  }
+  const VirtioFrontEndState state = machine_.front_end->Save();
+  EXPECT_THAT(target_->Validate(state), IsOk());
+  ASSERT_THAT(target_->Restore(state), IsOk());
+  EXPECT_EQ(target_->Save(), state);
+  EXPECT_TRUE(target_->active());
+  EXPECT_EQ(device_.activations(), 1);
+  EXPECT_EQ(target_->QueueConfig(0), machine_.driver->config());
+  for (int i = 0; i < 21; ++i) {
+    EXPECT_TRUE(machine_.Send());
+    target_->Notify(0);
+    EXPECT_TRUE(machine_.Received());
+  }
+  EXPECT_FALSE(machine_.driver->Collect().has_value());
+  EXPECT_EQ(device_.echoed(), 21u);
+  // It keeps what its transport has restored.
+  EXPECT_EQ(interrupts_.resets, 0);
+}
+
+// What the driver notified the old device of, and that one did not get to.
+TEST_P(StateTest, ANotificationIsNotLostOnTheWay) {
+  machine_.StartQueue(Ring());
+  machine_.Send();
+  ASSERT_THAT(target_->Restore(machine_.front_end->Save()), IsOk());
+  EXPECT_TRUE(machine_.Received());
+  EXPECT_EQ(interrupts_.queue, 1);
+}
+
+TEST_P(StateTest, EveryStageOfADriversStartIsAState) {
+  VirtioFrontEnd& front_end = *machine_.front_end;
+  const auto moves = [&] {
+    const VirtioFrontEndState state = front_end.Save();
+    EXPECT_THAT(target_->Restore(state), IsOk());
+    EXPECT_EQ(target_->Save(), state);
+    EXPECT_EQ(target_->ReadStatus(), front_end.ReadStatus());
+  };
+  moves();
+  front_end.WriteStatus(kFound);
+  WriteFeatures(front_end, 0x123400000000);
+  moves();
+  VirtqueueDriver driver(*machine_.memory, kRing, Ring());
+  EXPECT_TRUE(Negotiate(front_end, FeaturesOf(driver.config())));
+  SetUpQueue(front_end, 0, driver.config());
+  moves();
+  EXPECT_EQ(device_.activations(), 0);
+  front_end.WriteStatus(kReady);
+  moves();
+  EXPECT_EQ(device_.activations(), 1);
+  // A chain that ends it.
+  driver.Add({{.gpa = Gpa(kMemorySize), .size = 4}});
+  driver.Publish();
+  front_end.Notify(0);
+  EXPECT_EQ(front_end.ReadStatus(), kReady | kStatusNeedsReset);
+  moves();
+  EXPECT_EQ(device_.resets(), 1);
+  front_end.WriteStatus(0);
+  moves();
+  EXPECT_EQ(device_.misuses(), 0);
+}
+
+TEST_P(StateTest, NamesWhatCannotBe) {
+  machine_.StartQueue(Ring());
+  const VirtioFrontEndState good = machine_.front_end->Save();
+  struct Row {
+    std::function<void(VirtioFrontEndState&)> change;
+    std::string message;
+  };
+  const Row rows[] = {
+      {[](auto& s) { s.status = 0x10; }, "status is 0x10"},
+      {[](auto& s) { s.status = kStatusDriver; }, "status is 0x2"},
+      {[](auto& s) { s.status = kFound | kStatusDriverOk; }, "status is 0x7"},
+      {[](auto& s) { s.status = kNegotiated | kStatusNeedsReset; },
+       "status is 0x4b"},
+      {[](auto& s) { s.driver_features |= kRingReset; }, "driver_features"},
+      {[](auto& s) { s.driver_features &= ~kVersion1; }, "driver_features"},
+      {[](auto& s) { s.queues.pop_back(); }, "queues has 1 elements"},
+      {[](auto& s) { s.status = kFound; }, "queues[0].enabled is 1"},
+      {[](auto& s) { s.status = kNegotiated; }, "queues[0].ring is there"},
+      {[](auto& s) { s.queues[0].ring.reset(); },
+       "queues[0].ring is not there"},
+      {[](auto& s) { s.queues[1].ring.emplace(); }, "queues[1].ring is there"},
+  };
+  ASSERT_THAT(target_->Restore(good), IsOk());
+  for (const Row& row : rows) {
+    SCOPED_TRACE(row.message);
+    VirtioFrontEndState state = good;
+    row.change(state);
+    EXPECT_THAT(target_->Restore(state),
+                StatusIs(absl::StatusCode::kInvalidArgument,
+                         HasSubstr("VirtioFrontEndState." + row.message)));
+    EXPECT_EQ(target_->Save(), good);
+    EXPECT_EQ(device_.resets(), 0);
+  }
+}
+
+TEST_P(StateTest, ARingThatIsNotThereLeavesItReset) {
+  machine_.StartQueue(Ring());
+  const VirtioFrontEndState good = machine_.front_end->Save();
+  const std::function<void(VirtioFrontEndState::Queue&)> changes[] = {
+      [](auto& q) { q.device = Gpa(kMemorySize); },
+      [](auto& q) { q.size = 128; },
+      [](auto& q) { q.ring->next_used = q.ring->next_available - 17; },
+  };
+  for (const auto& change : changes) {
+    VirtioFrontEndState state = good;
+    change(state.queues[0]);
+    EXPECT_THAT(target_->Restore(state),
+                StatusIs(absl::StatusCode::kInvalidArgument));
+    EXPECT_EQ(target_->ReadStatus(), 0);
+    EXPECT_FALSE(target_->QueueEnabled(0));
+  }
+  device_.set_activates(false);
+  EXPECT_THAT(target_->Restore(good),
+              StatusIs(absl::StatusCode::kInvalidArgument));
+  EXPECT_EQ(target_->ReadStatus(), 0);
+  EXPECT_EQ(device_.resets(), 1);
+  device_.set_activates(true);
+  EXPECT_THAT(target_->Restore(good), IsOk());
+  EXPECT_EQ(device_.misuses(), 0);
+}
+
+TEST(VirtioFrontEndTest, ADeviceMayFailWhileItIsRestored) {
+  bool fail = false;
+  Machine machine({.on_activate = [&](VirtioLink& link) {
+    if (fail) link.Fail();
+  }});
+  machine.StartQueue();
+  const VirtioFrontEndState state = machine.front_end->Save();
+  fail = true;
+  const int serves = machine.device.serves(0);
+  EXPECT_THAT(machine.front_end->Restore(state), IsOk());
+  EXPECT_EQ(machine.front_end->ReadStatus(), kReady | kStatusNeedsReset);
+  EXPECT_EQ(machine.interrupts.config, 1);
+  EXPECT_EQ(machine.device.serves(0), serves);
 }
 
 }  // namespace

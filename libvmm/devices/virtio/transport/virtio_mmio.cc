@@ -5,6 +5,7 @@
 #include <limits>
 #include <utility>
 
+#include "absl/strings/str_cat.h"
 #include "libvmm/base/little_endian.h"
 #include "libvmm/devices/virtio/transport/virtio_mmio_registers.h"
 
@@ -168,6 +169,31 @@ void VirtioMmio::WriteRegister(uint64_t offset, uint32_t value) {
     case Register::kConfigGeneration:
       return;
   }
+}
+
+VirtioMmioState VirtioMmio::Save() const {
+  return {.device_features_select = device_features_select_.load(),
+          .driver_features_select = driver_features_select_.load(),
+          .queue_select = queue_select_.load(),
+          .interrupt_status = interrupt_status_.load()};
+}
+
+absl::Status VirtioMmio::Restore(const VirtioMmioState& state) {
+  constexpr uint32_t kCauses = kInterruptUsedBuffer | kInterruptConfigChange;
+  if ((state.interrupt_status & ~kCauses) != 0) {
+    return absl::InvalidArgumentError(absl::StrCat(
+        "VirtioMmioState.interrupt_status is 0x",
+        absl::Hex(state.interrupt_status), ": bits 0 and 1 can be set"));
+  }
+  device_features_select_.store(state.device_features_select);
+  driver_features_select_.store(state.driver_features_select);
+  queue_select_.store(state.queue_select);
+  interrupt_status_.store(state.interrupt_status);
+  // The edge may have been lost on the way.
+  if (state.interrupt_status != 0 && options_.interrupt != nullptr) {
+    options_.interrupt();
+  }
+  return absl::OkStatus();
 }
 
 void VirtioMmio::QueueInterrupt(uint16_t) { Interrupt(kInterruptUsedBuffer); }

@@ -8,9 +8,11 @@
 #include <span>
 
 #include "absl/functional/any_invocable.h"
+#include "absl/status/status.h"
 #include "libvmm/devices/io_device.h"
 #include "libvmm/devices/virtio/transport/virtio_front_end.h"
 #include "libvmm/devices/virtio/transport/virtio_interrupts.h"
+#include "libvmm/devices/virtio/transport/virtio_mmio_state.h"
 
 namespace libvmm {
 
@@ -29,7 +31,7 @@ namespace libvmm {
 //     to tell, several at once.
 // Ownership: owns the callback; refers to the front end, whose interrupts it
 //     is; leaves it when destroyed.
-// Errors: none.
+// Errors: of Restore only.
 // Cost: an access is that of the front end. An interrupt is an atomic OR and
 //     the callback.
 class VirtioMmio final : public IoDevice, private VirtioInterrupts {
@@ -48,6 +50,12 @@ class VirtioMmio final : public IoDevice, private VirtioInterrupts {
   ~VirtioMmio() override;
   VirtioMmio(const VirtioMmio&) = delete;
   VirtioMmio& operator=(const VirtioMmio&) = delete;
+
+  [[nodiscard]] VirtioMmioState Save() const;
+
+  // Before the front end's Restore. An interrupt that is pending is told once
+  // more. kInvalidArgument: interrupt_status; then nothing has changed.
+  [[nodiscard]] absl::Status Restore(const VirtioMmioState& state);
 
   IoResult Read(uint64_t offset, std::span<std::byte> data) override;
   IoResult Write(uint64_t offset, std::span<const std::byte> data) override;

@@ -9,6 +9,7 @@
 #include <utility>
 #include <vector>
 
+#include "absl/status/status.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 #include "libvmm/base/address.h"
@@ -16,7 +17,9 @@
 #include "libvmm/devices/virtio/device/virtio_features.h"
 #include "libvmm/devices/virtio/transport/register_driver.h"
 #include "libvmm/devices/virtio/transport/virtio_front_end.h"
+#include "libvmm/devices/virtio/transport/virtio_front_end_state.h"
 #include "libvmm/devices/virtio/transport/virtio_mmio_registers.h"
+#include "libvmm/devices/virtio/transport/virtio_mmio_state.h"
 #include "libvmm/devices/virtio/transport/virtio_status.h"
 #include "libvmm/memory/guest_memory.h"
 #include "libvmm/memory/memory_region.h"
@@ -345,6 +348,45 @@ TEST_F(VirtioMmioTest, MayHaveNoInterrupt) {
   registers_->Notify(0);
   EXPECT_TRUE(Received());
   EXPECT_EQ(Read(Register::kInterruptStatus), kInterruptUsedBuffer);
+}
+
+TEST_F(VirtioMmioTest, ItsStateMoves) {
+  Write(Register::kDeviceFeaturesSel, 1);
+  Write(Register::kDriverFeaturesSel, 1);
+  StartQueue();
+  Send();
+  registers_->Notify(0);
+  Write(Register::kDeviceFeaturesSel, 1);
+  Write(Register::kQueueSel, 1);
+  const VirtioMmioState state = mmio_->Save();
+  const VirtioFrontEndState front_end_state = front_end_->Save();
+  EXPECT_EQ(state.interrupt_status, kInterruptUsedBuffer);
+
+  FakeVirtioDevice device({.traits = device_.traits()});
+  auto front_end = *VirtioFrontEnd::Create(device, *memory_, clock_, {});
+  int edges = 0;
+  VirtioMmio mmio(*front_end, {.interrupt = [&] { ++edges; }});
+  ASSERT_THAT(mmio.Restore(state), IsOk());
+  // The edge may have been lost on the way.
+  EXPECT_EQ(edges, 1);
+  ASSERT_THAT(front_end->Restore(front_end_state), IsOk());
+  EXPECT_EQ(mmio.Save(), state);
+  MmioDriver registers(mmio);
+  EXPECT_EQ(registers.Read(Register::kQueueNumMax), 8u);
+  EXPECT_EQ(registers.Read(Register::kDeviceFeatures),
+            (kVersion1 | kRingPacked) >> 32);
+  EXPECT_EQ(registers.Read(Register::kInterruptStatus), kInterruptUsedBuffer);
+  EXPECT_TRUE(Received());
+  Send();
+  registers.Notify(0);
+  EXPECT_TRUE(Received());
+  EXPECT_EQ(edges, 2);
+
+  VirtioMmioState wrong = state;
+  wrong.interrupt_status = 4;
+  EXPECT_THAT(mmio.Restore(wrong),
+              StatusIs(absl::StatusCode::kInvalidArgument,
+                       ::testing::HasSubstr("interrupt_status is 0x4")));
 }
 
 }  // namespace

@@ -10,7 +10,9 @@
 #include <utility>
 #include <vector>
 
+#include "absl/status/status.h"
 #include "absl/strings/str_cat.h"
+#include "absl/strings/string_view.h"
 #include "libvmm/base/address.h"
 #include "libvmm/base/little_endian.h"
 #include "libvmm/base/status_macros.h"
@@ -141,6 +143,8 @@ class VirtioPci::Registers final : public IoDevice, private VirtioInterrupts {
   ~Registers() override;
 
   [[nodiscard]] PciFunction& function() { return *function_; }
+  [[nodiscard]] VirtioPciState Save() const;
+  absl::Status Restore(const VirtioPciState& state);
 
   IoResult Read(uint64_t offset, std::span<std::byte> data) override;
   IoResult Write(uint64_t offset, std::span<const std::byte> data) override;
@@ -530,6 +534,51 @@ void VirtioPci::Registers::SettlePin() {
   }
 }
 
+// ---- State ------------------------------------------------------------------
+
+VirtioPciState VirtioPci::Registers::Save() const {
+  return {.device_feature_select = device_feature_select_.load(),
+          .driver_feature_select = driver_feature_select_.load(),
+          .queue_select = queue_select_.load(),
+          .config_vector = config_vector_.load(),
+          .queue_vectors = {queue_vectors_.begin(), queue_vectors_.end()},
+          .isr = isr_.load()};
+}
+
+absl::Status VirtioPci::Registers::Restore(const VirtioPciState& state) {
+  const auto bad = [](absl::string_view field, uint64_t value,
+                      absl::string_view why) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("VirtioPciState.", field, " is ", value, ": ", why));
+  };
+  if ((state.isr & ~(kIsrQueue | kIsrConfig)) != 0) {
+    return bad("isr", state.isr, "bits 0 and 1 can be set");
+  }
+  if (state.queue_vectors.size() != queue_vectors_.size()) {
+    return bad(
+        "queue_vectors.size()", state.queue_vectors.size(),
+        absl::StrCat("the device has ", queue_vectors_.size(), " queues"));
+  }
+  if (ValidVector(state.config_vector) != state.config_vector) {
+    return bad("config_vector", state.config_vector, "there is no such vector");
+  }
+  for (size_t i = 0; i < state.queue_vectors.size(); ++i) {
+    if (const uint16_t vector = state.queue_vectors[i];
+        ValidVector(vector) != vector) {
+      return bad(absl::StrCat("queue_vectors[", i, "]"), vector,
+                 "there is no such vector");
+    }
+  }
+  device_feature_select_.store(state.device_feature_select);
+  driver_feature_select_.store(state.driver_feature_select);
+  queue_select_.store(state.queue_select);
+  config_vector_.store(state.config_vector);
+  std::ranges::copy(state.queue_vectors, queue_vectors_.begin());
+  isr_.store(state.isr);
+  SettlePin();
+  return absl::OkStatus();
+}
+
 // ---- The window -------------------------------------------------------------
 
 // Section 4.1.4.9.
@@ -583,5 +632,11 @@ VirtioPci::VirtioPci(std::unique_ptr<Registers> registers)
 VirtioPci::~VirtioPci() = default;
 
 PciFunction& VirtioPci::function() { return registers_->function(); }
+
+VirtioPciState VirtioPci::Save() const { return registers_->Save(); }
+
+absl::Status VirtioPci::Restore(const VirtioPciState& state) {
+  return registers_->Restore(state);
+}
 
 }  // namespace libvmm

@@ -7,10 +7,12 @@
 #include <optional>
 
 #include "absl/functional/any_invocable.h"
+#include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "libvmm/base/msi.h"
 #include "libvmm/devices/pci/pci_function.h"
 #include "libvmm/devices/virtio/transport/virtio_front_end.h"
+#include "libvmm/devices/virtio/transport/virtio_pci_state.h"
 
 namespace libvmm {
 
@@ -36,7 +38,7 @@ namespace libvmm {
 // Thread-safety: thread-safe. Callbacks as those of PciFunction and Msix.
 // Ownership: owns the function; refers to the front end, whose interrupts it
 //     is; leaves it when destroyed. Outlives its PciAttachment.
-// Errors: of Create.
+// Errors: of Create and Restore.
 // Cost: a notification is one access of the BAR and what
 //     VirtioFrontEnd::Notify costs; with MSI-X an interrupt is Msix::Trigger.
 class VirtioPci {
@@ -72,6 +74,13 @@ class VirtioPci {
 
   // To attach to a PciBus.
   [[nodiscard]] PciFunction& function();
+
+  [[nodiscard]] VirtioPciState Save() const;
+
+  // After the PciBus's Restore, or PciFunction's, and before the front end's.
+  // kInvalidArgument names what cannot be for this device: then nothing has
+  // changed.
+  [[nodiscard]] absl::Status Restore(const VirtioPciState& state);
 
  private:
   class Registers;

@@ -4,9 +4,11 @@
 #include <array>
 #include <cstddef>
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <span>
+#include <string>
 #include <utility>
 #include <vector>
 
@@ -22,11 +24,14 @@
 #include "libvmm/devices/pci/msix.h"
 #include "libvmm/devices/pci/pci_address.h"
 #include "libvmm/devices/pci/pci_bus.h"
+#include "libvmm/devices/pci/pci_function_state.h"
 #include "libvmm/devices/virtio/device/virtio_device.h"
 #include "libvmm/devices/virtio/device/virtio_features.h"
 #include "libvmm/devices/virtio/transport/register_driver.h"
 #include "libvmm/devices/virtio/transport/virtio_front_end.h"
+#include "libvmm/devices/virtio/transport/virtio_front_end_state.h"
 #include "libvmm/devices/virtio/transport/virtio_pci_registers.h"
+#include "libvmm/devices/virtio/transport/virtio_pci_state.h"
 #include "libvmm/devices/virtio/transport/virtio_status.h"
 #include "libvmm/memory/guest_memory.h"
 #include "libvmm/memory/memory_region.h"
@@ -758,6 +763,83 @@ TEST_F(VirtioPciTest, ABusResetLeavesADriverlessFunctionReadyForTheNext) {
   WriteBar(VirtioPci::kNotifyOffset, 2, 0);
   EXPECT_TRUE(Received());
   EXPECT_THAT(levels_, ElementsAre(true));
+}
+
+TEST_F(VirtioPciTest, ItsStateMoves) {
+  EnableMsix(kQueues + 1);
+  StartQueue();
+  Write(Common::kConfigMsixVector, 0);
+  Write(Common::kQueueSelect, 0);
+  Write(Common::kQueueMsixVector, 3);
+  device_.SetConfig(0, {}, /*tell=*/true);
+  Write(Common::kQueueSelect, 2);
+  Write(Common::kDeviceFeatureSelect, 1);
+  const PciFunctionState function_state = pci_->function().Save();
+  const VirtioPciState state = pci_->Save();
+  const VirtioFrontEndState front_end_state = front_end_->Save();
+  EXPECT_EQ(state.isr, kIsrConfig);
+
+  FakeVirtioDevice device({.traits = device_.traits()});
+  auto front_end = *VirtioFrontEnd::Create(device, *memory_, clock_, {});
+  std::vector<Msi> sent;
+  auto pci = *VirtioPci::Create(
+      *front_end, {.deliver = [&](const Msi& msi) { sent.push_back(msi); }});
+  ASSERT_THAT(pci->function().Restore(function_state), IsOk());
+  ASSERT_THAT(pci->Restore(state), IsOk());
+  Send();
+  // Which the old device did not get to.
+  ASSERT_THAT(front_end->Restore(front_end_state), IsOk());
+  EXPECT_TRUE(Received());
+  EXPECT_THAT(sent, ElementsAre(Msi{.address = 0xfee00000, .data = 3}));
+  EXPECT_EQ(pci->Save(), state);
+  EXPECT_EQ(pci->function().Save(), function_state);
+  PciDriver registers(*pci);
+  EXPECT_EQ(registers.Read(Common::kQueueSize), 256u);
+  EXPECT_EQ(registers.Read(Common::kDeviceFeature),
+            (kVersion1 | kRingPacked) >> 32);
+  EXPECT_EQ(registers.TakeInterrupts(), kIsrConfig);
+}
+
+TEST_F(VirtioPciTest, NamesWhatItsStateCannotBe) {
+  struct Row {
+    std::function<void(VirtioPciState&)> change;
+    std::string message;
+  };
+  const Row rows[] = {
+      {[](auto& s) { s.isr = 4; }, "isr is 4"},
+      {[](auto& s) { s.config_vector = kQueues + 1; }, "config_vector is 4"},
+      {[](auto& s) { s.queue_vectors[1] = 0xfffe; }, "queue_vectors[1]"},
+      {[](auto& s) { s.queue_vectors.pop_back(); },
+       "queue_vectors.size() is 2"},
+  };
+  const VirtioPciState good = pci_->Save();
+  for (const Row& row : rows) {
+    SCOPED_TRACE(row.message);
+    VirtioPciState state = good;
+    row.change(state);
+    EXPECT_THAT(pci_->Restore(state),
+                StatusIs(absl::StatusCode::kInvalidArgument,
+                         HasSubstr("VirtioPciState." + row.message)));
+    EXPECT_EQ(pci_->Save(), good);
+  }
+}
+
+// ISR status without MSI-X holds the pin, here and where it goes.
+TEST_F(VirtioPciTest, APinThatIsHighIsHighElsewhere) {
+  StartQueue();
+  Send();
+  registers_->Notify(0);
+  FakeVirtioDevice device({.traits = device_.traits()});
+  auto front_end = *VirtioFrontEnd::Create(device, *memory_, clock_, {});
+  bool level = false;
+  auto pci = *VirtioPci::Create(*front_end,
+                                {.interrupt = [&](bool now) { level = now; }});
+  ASSERT_THAT(pci->function().Restore(pci_->function().Save()), IsOk());
+  ASSERT_THAT(pci->Restore(pci_->Save()), IsOk());
+  ASSERT_THAT(front_end->Restore(front_end_->Save()), IsOk());
+  EXPECT_TRUE(level);
+  EXPECT_EQ(PciDriver(*pci).TakeInterrupts(), kIsrQueue);
+  EXPECT_FALSE(level);
 }
 
 }  // namespace

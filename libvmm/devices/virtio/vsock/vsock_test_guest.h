@@ -45,6 +45,9 @@ class VsockTestGuest {
   void ForgetBuffers() {
     rx_.clear();
     tx_.clear();
+    free_rx_.clear();
+    free_tx_.clear();
+    link_.FreeAll();
   }
 
   [[nodiscard]] Header Make(Op op, uint32_t guest_port,

@@ -182,6 +182,7 @@ class VsockUnixSockets::Muxer {
     {
       MutexLock lock(mutex_);
       requests_.push_back(std::move(stream));
+      has_requests_.store(true, std::memory_order_relaxed);
     }
     descriptors_.wake.Signal();
   }
@@ -250,6 +251,8 @@ class VsockUnixSockets::Muxer {
   internal::AtomicBits ready_;
   Mutex mutex_;
   std::vector<VsockStream> requests_ ABSL_GUARDED_BY(mutex_);
+  // Whether there are any; written under the lock.
+  std::atomic<bool> has_requests_ = false;
 
   // Last, to go first: the streams' callbacks use what is above.
   std::vector<Client> clients_;
@@ -298,24 +301,20 @@ void VsockUnixSockets::Muxer::OnReady() {
   const int count =
       ::epoll_wait(descriptors_.epoll.get(), events.data(), kEventsAtOnce, 0);
   bool accept = false;
-  bool woken = false;
   for (int i = 0; i < count; ++i) {
     const uint64_t tag = events[i].data.u64;
     if (tag == kListenerTag) {
       accept = true;
     } else if (tag == kWakeTag) {
-      woken = true;
+      // First drained, then looked: what comes in between signals again.
+      (void)descriptors_.wake.Drain();
     } else {
       Pump(clients_[tag], events[i].events);
     }
   }
+  ready_.TakeAll([this](uint32_t index) { Pump(clients_[index], 0); });
   // Not before the events of clients: a number may get another meaning here.
-  if (woken) {
-    // First drained, then looked: what comes in between signals again.
-    (void)descriptors_.wake.Drain();
-    ready_.TakeAll([this](uint32_t index) { Pump(clients_[index], 0); });
-    ConnectRequests();
-  }
+  ConnectRequests();
   if (accept) AcceptClients();
 }
 
@@ -396,10 +395,12 @@ void VsockUnixSockets::Muxer::AcceptClients() {
 }
 
 void VsockUnixSockets::Muxer::ConnectRequests() {
+  if (!has_requests_.load(std::memory_order_relaxed)) return;
   std::vector<VsockStream> requests;
   {
     MutexLock lock(mutex_);
     requests.swap(requests_);
+    has_requests_.store(false, std::memory_order_relaxed);
   }
   for (VsockStream& stream : requests) ConnectToHost(std::move(stream));
 }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-#ifndef LIBVMM_DEVICES_VIRTIO_NET_TEST_FRAME_H_
-#define LIBVMM_DEVICES_VIRTIO_NET_TEST_FRAME_H_
+#ifndef LIBVMM_TESTING_NET_FRAMES_H_
+#define LIBVMM_TESTING_NET_FRAMES_H_
 
 #include <sys/uio.h>
 
@@ -14,6 +14,7 @@
 #include "libvmm/devices/virtio/net/mac_address.h"
 #include "libvmm/devices/virtio/net/net_backend.h"
 #include "libvmm/devices/virtio/net/net_frame.h"
+#include "libvmm/devices/virtio/net/net_header.h"
 
 namespace libvmm::testing {
 
@@ -80,4 +81,4 @@ inline Bytes Take(NetBackend& backend) {
 
 }  // namespace libvmm::testing
 
-#endif  // LIBVMM_DEVICES_VIRTIO_NET_TEST_FRAME_H_
+#endif  // LIBVMM_TESTING_NET_FRAMES_H_

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-#ifndef LIBVMM_DEVICES_VIRTIO_NET_TEST_PACKETS_H_
-#define LIBVMM_DEVICES_VIRTIO_NET_TEST_PACKETS_H_
+#ifndef LIBVMM_TESTING_NET_PACKETS_H_
+#define LIBVMM_TESTING_NET_PACKETS_H_
 
 #include <poll.h>
 
@@ -17,7 +17,8 @@
 #include "libvmm/devices/event_source.h"
 #include "libvmm/devices/virtio/net/checksum.h"
 #include "libvmm/devices/virtio/net/mac_address.h"
-#include "libvmm/devices/virtio/net/test_frame.h"
+#include "libvmm/devices/virtio/net/net_header.h"
+#include "libvmm/testing/net_frames.h"
 
 namespace libvmm::testing {
 
@@ -151,4 +152,4 @@ inline bool ServeUntil(EventSource& source, const Clock& clock,
 
 }  // namespace libvmm::testing
 
-#endif  // LIBVMM_DEVICES_VIRTIO_NET_TEST_PACKETS_H_
+#endif  // LIBVMM_TESTING_NET_PACKETS_H_
