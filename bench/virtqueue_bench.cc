@@ -2,9 +2,8 @@
 // What a request of one descriptor costs the device's side of a virtqueue: pop,
 // push and the decision whether to interrupt, one at a time and in batches. The
 // twin is StraightVirtqueue, which looks each address of the ring up anew. The
-// driver, a store or two for each request, is in both.
+// driver, a store for each request, is in both.
 #include <chrono>
-#include <cstddef>
 #include <cstdint>
 #include <memory>
 #include <optional>
@@ -16,96 +15,54 @@
 #include "libvmm/base/address.h"
 #include "libvmm/base/check.h"
 #include "libvmm/devices/virtio/ring/descriptor_chain.h"
-#include "libvmm/devices/virtio/ring/ring_layout.h"
+#include "libvmm/devices/virtio/ring/pop_result.h"
 #include "libvmm/devices/virtio/ring/virtqueue.h"
+#include "libvmm/devices/virtio/ring/virtqueue_config.h"
 #include "libvmm/memory/guest_memory.h"
 #include "libvmm/memory/memory_region.h"
+#include "libvmm/testing/ring_feeder.h"
 #include "libvmm/testing/straight_virtqueue.h"
 #include "libvmm/testing/virtqueue_driver.h"
 
 namespace libvmm::bench {
 namespace {
 
+using testing::RingFeeder;
 using testing::StraightVirtqueue;
 using testing::VirtqueueDriver;
 
 constexpr uint16_t kSize = 256;
 constexpr int kBatch = 128;
 constexpr uint64_t kRegionSize = 1 << 20;
-constexpr Gpa kRing{0x10000};
-constexpr Gpa kBuffer{0x80000};
+constexpr uint64_t kRing = 0x10000;
+constexpr uint64_t kBuffer = 0x80000;
 
-// Guest memory of so many regions, the ring in the middle one, and a driver
-// that has filled the ring with requests of one buffer and makes them available
-// again, through host pointers.
+// Guest memory of so many regions, with a ring in the middle one.
 class Guest {
  public:
   Guest(bool packed, int regions) {
+    Gpa middle;
     for (int i = 0; i < regions; ++i) {
-      MemoryRegion region = Must(
-          MemoryRegion::Anonymous({.size = kRegionSize, .prefault = true}));
       const Gpa gpa(static_cast<uint64_t>(i) * 2 * kRegionSize);
-      LIBVMM_CHECK(memory_->Add(gpa, region).ok());
-      if (i == regions / 2) {
-        base_ = gpa - Gpa(0);
-        host_ = region.data();
-      }
+      LIBVMM_CHECK(memory_
+                       ->Add(gpa, Must(MemoryRegion::Anonymous(
+                                      {.size = kRegionSize, .prefault = true})))
+                       .ok());
+      if (i == regions / 2) middle = gpa;
     }
     memory_->Reclaim();
-    driver_.emplace(*memory_, kRing + base_,
+    feeder_.emplace(*memory_, middle + kRing, middle + kBuffer,
                     VirtqueueDriver::Options{
                         .size = kSize, .packed = packed, .event_index = true});
-    for (int i = 0; i < kSize; ++i) {
-      LIBVMM_CHECK(
-          driver_
-              ->Add({{.gpa = kBuffer + base_, .size = 512, .writable = true}})
-              .has_value());
-    }
-    // The driver wants no interrupt, as while it polls: split, the event index
-    // is passed once in 65536.
-    driver_->DisableInterrupts();
-    packed_ = packed;
   }
 
   GuestMemory& memory() { return *memory_; }
-  const VirtqueueConfig& config() const { return driver_->config(); }
-
-  // Makes the next request available.
-  void Next() {
-    if (packed_) {
-      std::byte* const word = Host(config().descriptors) +
-                              virtio::kDescriptorSize * place_ +
-                              virtio::kDescriptorSecondWord;
-      const virtio::PackedDescriptor descriptor = {
-          .size = 512,
-          .id = place_,
-          .flags = static_cast<uint16_t>(virtio::kDescriptorWrite |
-                                         (wrap_ ? virtio::kDescriptorAvailable
-                                                : virtio::kDescriptorUsed))};
-      __atomic_store_n(reinterpret_cast<uint64_t*>(word),
-                       descriptor.SecondWord(), __ATOMIC_RELEASE);
-      if (++place_ == kSize) {
-        place_ = 0;
-        wrap_ = !wrap_;
-      }
-      return;
-    }
-    ++place_;
-    __atomic_store_n(reinterpret_cast<uint16_t*>(Host(config().driver) +
-                                                 virtio::kAvailableIndex),
-                     place_, __ATOMIC_RELEASE);
-  }
+  const VirtqueueConfig& config() const { return feeder_->config(); }
+  void Next() { feeder_->Next(); }
 
  private:
-  std::byte* Host(Gpa gpa) const { return host_ + (gpa - Gpa(base_)); }
-
   std::unique_ptr<GuestMemory> memory_ = GuestMemory::Create();
-  uint64_t base_ = 0;
-  std::byte* host_ = nullptr;
-  std::optional<VirtqueueDriver> driver_;
-  bool packed_ = false;
-  bool wrap_ = true;
-  uint16_t place_ = 0;
+  std::optional<RingFeeder> feeder_;
 };
 
 // One of the queues, of a guest of its own.

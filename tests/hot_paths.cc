@@ -12,6 +12,7 @@
 #include <cstdlib>
 #include <cstring>
 #include <memory>
+#include <optional>
 #include <random>
 #include <utility>
 #include <vector>
@@ -19,6 +20,9 @@
 #include "libvmm/base/check.h"
 #include "libvmm/devices/io_bus.h"
 #include "libvmm/devices/io_device.h"
+#include "libvmm/devices/virtio/ring/descriptor_chain.h"
+#include "libvmm/devices/virtio/ring/pop_result.h"
+#include "libvmm/devices/virtio/ring/virtqueue.h"
 #include "libvmm/dispatch/exit_dispatcher.h"
 #include "libvmm/kvm/abi.h"
 #include "libvmm/kvm/vcpu.h"
@@ -28,6 +32,7 @@
 #include "libvmm/memory/guest_memory.h"
 #include "libvmm/memory/memory_region.h"
 #include "libvmm/testing/kvm_stub.h"
+#include "libvmm/testing/ring_feeder.h"
 
 namespace libvmm::testing {
 namespace {
@@ -229,6 +234,33 @@ void Whole(void (*run)(kvm_run& page), uint64_t count) {
 void WholePort(uint64_t count) { Whole(&WriteToPort, count); }
 void WholeMmio(uint64_t count) { Whole(&ReadMmio, count); }
 
+// ---- Virtqueues -------------------------------------------------------------
+
+// Requests of one buffer: made available by one store, popped, pushed,
+// published, each `batch` of them together.
+void Requests(bool packed, uint64_t batch, uint64_t count) {
+  const std::unique_ptr<GuestMemory> memory = Memory(1);
+  RingFeeder feeder(
+      *memory, Gpa(0x1000), Gpa(0x8000),
+      {.size = 128, .packed = packed, .indirect = false, .event_index = true});
+  std::optional<Virtqueue> queue = Virtqueue::Create(*memory, feeder.config());
+  LIBVMM_CHECK(queue.has_value());
+  DescriptorChain chain;
+  for (uint64_t done = 0; done < count; done += batch) {
+    for (uint64_t i = 0; i < batch; ++i) feeder.Next();
+    for (uint64_t i = 0; i < batch; ++i) {
+      LIBVMM_CHECK(queue->Pop(chain) == PopResult::kChain);
+      queue->Push(chain.token(), RingFeeder::kBufferSize);
+    }
+    Use(queue->Publish());
+  }
+}
+
+void SplitRequest(uint64_t count) { Requests(false, 1, count); }
+void SplitBatch(uint64_t count) { Requests(false, 100, count); }
+void PackedRequest(uint64_t count) { Requests(true, 1, count); }
+void PackedBatch(uint64_t count) { Requests(true, 100, count); }
+
 struct Path {
   const char* name;
   void (*run)(uint64_t count);
@@ -248,6 +280,10 @@ constexpr Path kPaths[] = {
     {"VcpuThread::Run,stub", &VcpuThreadRun},
     {"run-dispatch-device,port-write", &WholePort},
     {"run-dispatch-device,mmio-read", &WholeMmio},
+    {"Virtqueue,split,one-request", &SplitRequest},
+    {"Virtqueue,split,of-a-batch-of-100", &SplitBatch},
+    {"Virtqueue,packed,one-request", &PackedRequest},
+    {"Virtqueue,packed,of-a-batch-of-100", &PackedBatch},
 };
 
 }  // namespace

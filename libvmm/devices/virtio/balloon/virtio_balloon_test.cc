@@ -146,6 +146,9 @@ TEST_P(VirtioBalloonTest, PageNumbersThatAreNoMemoryAreHarmless) {
 }
 
 TEST_P(VirtioBalloonTest, LastPageNumberDoesNotWrap) {
+  EXPECT_TRUE(Inflate({0xffffffff}));
+  EXPECT_THAT(recorder_.ranges, ElementsAre(Pages(0xffffffff, 1)));
+  recorder_.ranges.clear();
   EXPECT_TRUE(Inflate({0xffffffff, 0, 0xfffffffe}));
   EXPECT_THAT(recorder_.ranges, ElementsAre(Pages(0, 1), Pages(0xfffffffe, 2)));
 }

@@ -190,7 +190,7 @@ class Session {
     // Mostly inside.
     sent.sector = step.value % 64 == 63 ? ~uint64_t{0} - step.b % 4
                                         : step.value % (kSectors + 2);
-    sent.size = uint64_t{step.b} % 8 * block::kSectorSize;
+    sent.size = uint64_t{step.b} % 4 * block::kSectorSize;
     if (step.b >= 0xf0) sent.size += step.b - 0xf0;
 
     std::vector<std::byte> out(sizeof(block::RequestHeader));
@@ -462,7 +462,9 @@ class Session {
     FUZZ_CHECK(disk_.unstarted() == 0 || link_->failed());
     if (!hostile_) {
       FUZZ_CHECK(disk_.held() == pending_.size());
-      FUZZ_CHECK(disk_.bytes() == model_);
+      // Each byte compared by itself takes most of a session's time.
+      FUZZ_CHECK(std::memcmp(disk_.bytes().data(), model_.data(), kCapacity) ==
+                 0);
       FUZZ_CHECK(sent_.size() == pending_.size());
     }
   }

@@ -73,7 +73,7 @@ TEST_P(VirtqueueConcurrencyTest, NoKickAndNoInterruptIsLost) {
   Pair pair(Options());
   Bell kick;
   Bell interrupt;
-  const uint64_t count = static_cast<uint64_t>(Repetitions(40000));
+  const uint64_t count = static_cast<uint64_t>(Repetitions(20000));
   std::thread device([&] {
     for (uint64_t done = 0; done < count;) {
       pair.queue.DisableNotifications();
@@ -129,7 +129,7 @@ TEST_P(VirtqueueConcurrencyTest, NoKickAndNoInterruptIsLost) {
 // queue keeps its promises: what it gives out can be read and written, and a
 // broken one gives out no more.
 TEST_P(VirtqueueConcurrencyTest, AHostileWriterBreaksOnlyTheQueue) {
-  const int rounds = Repetitions(200);
+  const int rounds = Repetitions(100);
   uint64_t chains = 0;
   for (int round = 0; round < rounds; ++round) {
     Pair pair(Options());

@@ -42,6 +42,8 @@ constexpr uint16_t kNext = virtio::kDescriptorNext;
 constexpr uint16_t kWrite = virtio::kDescriptorWrite;
 constexpr uint16_t kIndirect = virtio::kDescriptorIndirect;
 constexpr uint64_t kTable = 0x8000;
+// No descriptor of the ring, but there is memory where it would be.
+constexpr uint16_t kFarIndex = 0xffff;
 
 // A chain by hand: descriptors of a ring of 8 from the first on (split: linked
 // as `next` says; packed: with ids and in order), and of a table at kTable.
@@ -86,7 +88,8 @@ const std::vector<MalformedCase>& MalformedCases() {
        .ring = {{.address = kBase, .size = 8, .flags = kNext, .next = 0}},
        .packed = false},
       {.name = "a next behind the table",
-       .ring = {{.address = kBase, .size = 8, .flags = kNext, .next = 8}},
+       .ring =
+           {{.address = kBase, .size = 8, .flags = kNext, .next = kFarIndex}},
        .packed = false},
       {.name = "an indirect descriptor that was not negotiated",
        .ring = {{.address = kTable, .size = 16, .flags = kIndirect}},
@@ -165,6 +168,9 @@ void MakeAvailable(Pair& pair, bool packed, const MalformedCase& row) {
   WriteDescriptors(pair.driver, pair.driver.DescriptorAt(0), packed, row.ring,
                    virtio::kDescriptorAvailable);
   if (!packed) {
+    pair.driver.WriteDescriptor(
+        pair.driver.DescriptorAt(kFarIndex),
+        virtio::SplitDescriptor{.address = kBase, .size = 8});
     pair.driver.AddHead(0);
     pair.driver.Publish();
   }
@@ -222,10 +228,39 @@ TEST(VirtqueueMalformedTest, AnAvailableIndexFartherThanTheRingIsRefused) {
 }
 
 TEST(VirtqueueMalformedTest, AHeadBehindTheTableIsRefused) {
-  for (const uint16_t head : {8, 0x8000, 0xffff}) {
+  for (const uint16_t head : {uint16_t{8}, kFarIndex}) {
     Pair pair({.size = 8});
+    pair.driver.WriteDescriptor(
+        pair.driver.DescriptorAt(kFarIndex),
+        virtio::SplitDescriptor{.address = kBase, .size = 8});
     pair.driver.AddHead(head);
     pair.driver.Publish();
+    EXPECT_EQ(pair.queue.Pop(pair.chain), PopResult::kMalformed);
+  }
+}
+
+TEST(VirtqueueMalformedTest, NoMoreChainsAreGivenOutThanTheRingHasPlaces) {
+  for (const bool packed : {false, true}) {
+    Pair pair({.size = 4, .packed = packed});
+    for (int i = 0; i < 4; ++i) pair.driver.Add({Writable(0, 8)});
+    pair.driver.Publish();
+    std::vector<ChainToken> tokens;
+    for (int i = 0; i < 4; ++i) tokens.push_back(pair.Take());
+    EXPECT_EQ(pair.queue.Pop(pair.chain), PopResult::kEmpty);
+    if (packed) pair.queue.Push(tokens[0], 8);
+    // The driver makes the first available again, and with a packed ring the
+    // second one with it, though at most one was given back.
+    if (packed) {
+      pair.driver.WriteDescriptor(
+          pair.driver.DescriptorAt(0),
+          virtio::PackedDescriptor{
+              .address = kBase,
+              .size = 8,
+              .flags = static_cast<uint16_t>(kNext | virtio::kDescriptorUsed)});
+    } else {
+      pair.driver.AddHead(0);
+      pair.driver.Publish();
+    }
     EXPECT_EQ(pair.queue.Pop(pair.chain), PopResult::kMalformed);
   }
 }

@@ -16,6 +16,7 @@
 #include "gtest/gtest.h"
 #include "libvmm/base/mapping.h"
 #include "libvmm/devices/virtio/ring/chain_writer.h"
+#include "libvmm/devices/virtio/ring/ring_layout.h"
 #include "libvmm/devices/virtio/ring/virtqueue_config.h"
 #include "libvmm/devices/virtio/ring/virtqueue_pair.h"
 #include "libvmm/devices/virtio/ring/virtqueue_state.h"
@@ -232,6 +233,19 @@ TEST(VirtqueueEventIndexTest, AnInterruptComesWhereItIsPassed) {
   }
 }
 
+TEST(VirtqueueEventIndexTest, APlaceThatIsNoneBringsInterrupts) {
+  Pair pair({.size = 8, .packed = true, .event_index = true});
+  for (int i = 0; i < 20; ++i) {
+    pair.driver.StoreDriver(virtio::kEventPosition, 8);
+    pair.driver.StoreDriver(virtio::kEventFlags, virtio::kEventAtPosition);
+    pair.driver.Add({Writable(0, 8)});
+    pair.driver.Publish();
+    pair.queue.Push(pair.Take(), 8);
+    EXPECT_TRUE(pair.queue.Publish());
+    EXPECT_TRUE(pair.driver.Collect().has_value());
+  }
+}
+
 TEST_P(VirtqueueTest, TheDriverIsToldNotToNotify) {
   Pair pair(Options());
   // As after a device's first look.
@@ -312,7 +326,8 @@ TEST_P(VirtqueueTest, ReadOnlyMemoryIsReadAndNotWritten) {
         MemoryRegion region,
         MemoryRegion::Anonymous({.size = PageSize(), .read_only = true}));
     ASSERT_OK(pair.memory->Add(Gpa(4 * kMiB), std::move(region)));
-    pair.driver.Add({{.gpa = Gpa(4 * kMiB), .size = 8, .writable = writable}});
+    pair.driver.Add(
+        {{.gpa = Gpa(4 * kMiB + 16), .size = 8, .writable = writable}});
     pair.driver.Publish();
     EXPECT_EQ(pair.queue.Pop(pair.chain),
               writable ? PopResult::kMalformed : PopResult::kChain);
@@ -516,6 +531,21 @@ TEST_P(VirtqueueTest, ARestoredQueueGoesOnWhereTheOtherStopped) {
     (void)queue->Publish();
     EXPECT_EQ(pair.driver.Collect(), (Used{.id = *first, .written = 4}));
   }
+}
+
+// Positions of a packed ring say nothing of whole pairs of rounds.
+TEST_P(VirtqueueTest, TwoRoundsWithoutADecisionAreNotForgotten) {
+  Pair pair(Options(1));
+  pair.driver.EnableInterrupts(1);
+  for (int i = 0; i < 2; ++i) {
+    pair.driver.Add({Writable(0, 8)});
+    pair.driver.Publish();
+    pair.queue.Push(pair.Take(), 8);
+    ASSERT_OK(pair.queue.Restore(pair.queue.Save()));
+    EXPECT_TRUE(pair.driver.Collect().has_value());
+  }
+  EXPECT_TRUE(pair.queue.Publish());
+  EXPECT_FALSE(pair.queue.Publish());
 }
 
 TEST_P(VirtqueueTest, ABrokenQueueIsRestoredBroken) {
