@@ -29,7 +29,6 @@
 #include "libvmm/base/address.h"
 #include "libvmm/devices/virtio/device/virtio_device.h"
 #include "libvmm/devices/virtio/device/virtio_features.h"
-#include "libvmm/devices/virtio/fs/file_tree.h"
 #include "libvmm/devices/virtio/fs/fuse_protocol.h"
 #include "libvmm/devices/virtio/fs/fuse_test_client.h"
 #include "libvmm/devices/virtio/fs/host_directory.h"
