@@ -559,8 +559,7 @@ bool VirtioBlock::Activate(VirtioLink& link) {
     if (queue == nullptr) continue;
     lanes_[i] = std::make_unique<Lane>(*this, link, i, queue->config().size);
   }
-  const MutexLock lock(mutex_);
-  wakeable_ = &link;
+  link_slot_.Set(link);
   return true;
 }
 
@@ -572,10 +571,7 @@ void VirtioBlock::Serve(uint16_t lane) {
 }
 
 void VirtioBlock::Reset() {
-  {
-    const MutexLock lock(mutex_);
-    wakeable_ = nullptr;
-  }
+  link_slot_.Clear();
   backend_.Drain();
   lanes_.clear();
   link_ = nullptr;
@@ -603,9 +599,7 @@ void VirtioBlock::OnRoom() {
 }
 
 void VirtioBlock::WakeAll() {
-  const MutexLock lock(mutex_);
-  if (wakeable_ == nullptr) return;
-  for (uint16_t i = 0; i < traits_.lanes; ++i) wakeable_->Wake(i);
+  for (uint16_t i = 0; i < traits_.lanes; ++i) link_slot_.Wake(i);
 }
 
 void VirtioBlock::Resized() {

@@ -10,13 +10,12 @@
 #include <string>
 #include <vector>
 
-#include "absl/base/thread_annotations.h"
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
-#include "libvmm/base/mutex.h"
 #include "libvmm/devices/virtio/block/block_backend.h"
 #include "libvmm/devices/virtio/block/block_protocol.h"
 #include "libvmm/devices/virtio/block/block_request.h"
+#include "libvmm/devices/virtio/device/link_slot.h"
 #include "libvmm/devices/virtio/device/virtio_device.h"
 #include "libvmm/devices/virtio/device/virtio_link.h"
 #include "libvmm/devices/virtio/rate/rate_limiter.h"
@@ -116,8 +115,7 @@ class VirtioBlock final : public VirtioDevice, private BlockRequestOwner {
   std::vector<std::unique_ptr<Lane>> lanes_;
   VirtioLink* link_ = nullptr;
   // For those who are not called between Activate and Reset.
-  Mutex mutex_;
-  VirtioLink* wakeable_ ABSL_GUARDED_BY(mutex_) = nullptr;
+  LinkSlot link_slot_;
 };
 
 }  // namespace libvmm

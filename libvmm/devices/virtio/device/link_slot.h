@@ -35,10 +35,20 @@ class LinkSlot {
   void Wake(uint16_t lane);
   void ConfigChanged();
 
- private:
-  template <typename Use>
-  void With(Use use);
+  // Calls `use(link)` if there is one: for what is none of these.
+  template <typename Callback>
+  void Use(Callback use) {
+    users_.fetch_add(1, std::memory_order_seq_cst);
+    if (VirtioLink* const link = link_.load(std::memory_order_seq_cst);
+        link != nullptr) {
+      use(*link);
+    }
+    if (users_.fetch_sub(1, std::memory_order_seq_cst) == 1) {
+      users_.notify_all();
+    }
+  }
 
+ private:
   std::atomic<VirtioLink*> link_ = nullptr;
   std::atomic<uint32_t> users_ = 0;
 };

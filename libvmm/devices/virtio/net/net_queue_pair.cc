@@ -66,11 +66,11 @@ void NetQueuePair::Activate(VirtioLink& link) {
   filter_version_ = settings_.CopyFilter(filter_);
   receive_features_ = settings_.receive_features();
   receive_offloads_ = NetOffloads::FromGuestFeatures(receive_features_);
-  guard_.Set(link);
+  link_slot_.Set(link);
 }
 
 void NetQueuePair::Reset() {
-  guard_.Clear();
+  link_slot_.Clear();
   if (started_) backend_.Stop();
   started_ = false;
   failed_ = false;
@@ -82,9 +82,7 @@ void NetQueuePair::Reset() {
   transmit_at_ = receive_at_ = deadline_ = absl::InfiniteDuration();
 }
 
-void NetQueuePair::Wake() {
-  guard_.Use([this](VirtioLink& link) { link.Wake(index_); });
-}
+void NetQueuePair::Wake() { link_slot_.Wake(index_); }
 
 void NetQueuePair::Start() {
   started_ = true;

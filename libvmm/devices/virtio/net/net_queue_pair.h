@@ -14,9 +14,9 @@
 
 #include "absl/time/time.h"
 #include "libvmm/base/address.h"
+#include "libvmm/devices/virtio/device/link_slot.h"
 #include "libvmm/devices/virtio/device/queue_service.h"
 #include "libvmm/devices/virtio/device/virtio_link.h"
-#include "libvmm/devices/virtio/net/link_guard.h"
 #include "libvmm/devices/virtio/net/net_backend.h"
 #include "libvmm/devices/virtio/net/net_frame.h"
 #include "libvmm/devices/virtio/net/net_header.h"
@@ -139,7 +139,7 @@ class NetQueuePair final : public NetListener {
   NetSettings& settings_;
   RateLimiter& transmit_limiter_;
   RateLimiter& receive_limiter_;
-  LinkGuard guard_;
+  LinkSlot link_slot_;
 
   // Negotiated.
   NetOffloads send_offloads_;

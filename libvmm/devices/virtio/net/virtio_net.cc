@@ -129,13 +129,13 @@ VirtioNet::~VirtioNet() = default;
 void VirtioNet::SetLinkUp(bool up) {
   if (settings_.link_up() == up) return;
   settings_.set_link_up(up);
-  guard_.Use([](VirtioLink& link) { link.ConfigChanged(); });
+  link_slot_.ConfigChanged();
   // Frames that wait for buffers are to be dropped now.
   WakePairs();
 }
 
 void VirtioNet::Announce() {
-  guard_.Use([this](VirtioLink& link) {
+  link_slot_.Use([this](VirtioLink& link) {
     if ((link.features() & kGuestAnnounce) == 0) return;
     settings_.set_announce(true);
     link.ConfigChanged();
@@ -215,7 +215,7 @@ bool VirtioNet::Activate(VirtioLink& link) {
         (features & kMultiQueue) != 0 ? 2 * pairs_.size() : 2);
   }
   link_ = &link;
-  guard_.Set(link);
+  link_slot_.Set(link);
   for (const auto& pair : pairs_) pair->Activate(link);
   return true;
 }
@@ -248,7 +248,7 @@ void VirtioNet::ServeControl(uint16_t lane) {
 }
 
 void VirtioNet::Reset() {
-  guard_.Clear();
+  link_slot_.Clear();
   for (const auto& pair : pairs_) pair->Reset();
   settings_.Reset(own_mac_, /*filter_vlans=*/false, {});
   link_ = nullptr;

@@ -11,9 +11,9 @@
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
+#include "libvmm/devices/virtio/device/link_slot.h"
 #include "libvmm/devices/virtio/device/virtio_device.h"
 #include "libvmm/devices/virtio/device/virtio_link.h"
-#include "libvmm/devices/virtio/net/link_guard.h"
 #include "libvmm/devices/virtio/net/mac_address.h"
 #include "libvmm/devices/virtio/net/net_backend.h"
 #include "libvmm/devices/virtio/net/net_control.h"
@@ -138,7 +138,7 @@ class VirtioNet final : public VirtioDevice {
   internal::NetSettings settings_;
   std::vector<std::unique_ptr<internal::NetQueuePair>> pairs_;
 
-  LinkGuard guard_;
+  LinkSlot link_slot_;
   // Of the driver that is active.
   VirtioLink* link_ = nullptr;
   std::optional<uint16_t> control_queue_;
