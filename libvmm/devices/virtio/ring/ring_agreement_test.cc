@@ -9,8 +9,8 @@
 #include <string>
 
 #include "gtest/gtest.h"
-#include "libvmm/devices/virtio/ring/ring_script.h"
 #include "libvmm/testing/repetitions.h"
+#include "libvmm/testing/ring_script.h"
 
 namespace libvmm::testing {
 namespace {

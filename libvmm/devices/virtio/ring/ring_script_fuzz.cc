@@ -8,7 +8,7 @@
 #include <cstdlib>
 #include <string>
 
-#include "libvmm/devices/virtio/ring/ring_script.h"
+#include "libvmm/testing/ring_script.h"
 
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   constexpr int kMaxSteps = 4096;

@@ -18,10 +18,10 @@
 #include "libvmm/devices/virtio/ring/chain_reader.h"
 #include "libvmm/devices/virtio/ring/chain_writer.h"
 #include "libvmm/devices/virtio/ring/virtqueue.h"
-#include "libvmm/devices/virtio/ring/virtqueue_pair.h"
 #include "libvmm/testing/repetitions.h"
 #include "libvmm/testing/ring_mutator.h"
 #include "libvmm/testing/virtqueue_driver.h"
+#include "libvmm/testing/virtqueue_pair.h"
 
 namespace libvmm::testing {
 namespace {

@@ -11,10 +11,10 @@
 #include "libvmm/devices/virtio/ring/descriptor_chain.h"
 #include "libvmm/devices/virtio/ring/pop_result.h"
 #include "libvmm/devices/virtio/ring/virtqueue.h"
-#include "libvmm/devices/virtio/ring/virtqueue_pair.h"
 #include "libvmm/memory/guest_memory.h"
 #include "libvmm/testing/instruction_trace.h"
 #include "libvmm/testing/ring_feeder.h"
+#include "libvmm/testing/virtqueue_pair.h"
 
 namespace libvmm::testing {
 namespace {

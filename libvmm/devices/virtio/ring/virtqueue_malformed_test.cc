@@ -12,11 +12,11 @@
 #include "libvmm/devices/virtio/ring/pop_result.h"
 #include "libvmm/devices/virtio/ring/ring_layout.h"
 #include "libvmm/devices/virtio/ring/virtqueue.h"
-#include "libvmm/devices/virtio/ring/virtqueue_pair.h"
 #include "libvmm/memory/guest_memory.h"
 #include "libvmm/memory/memory_region.h"
 #include "libvmm/testing/status_matchers.h"
 #include "libvmm/testing/virtqueue_driver.h"
+#include "libvmm/testing/virtqueue_pair.h"
 
 namespace libvmm {
 namespace {

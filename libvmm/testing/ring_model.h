@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-#ifndef LIBVMM_DEVICES_VIRTIO_RING_RING_MODEL_H_
-#define LIBVMM_DEVICES_VIRTIO_RING_RING_MODEL_H_
+#ifndef LIBVMM_TESTING_RING_MODEL_H_
+#define LIBVMM_TESTING_RING_MODEL_H_
 
 #include <cstddef>
 #include <cstdint>
@@ -205,4 +205,4 @@ class RingModel {
 
 }  // namespace libvmm::testing
 
-#endif  // LIBVMM_DEVICES_VIRTIO_RING_RING_MODEL_H_
+#endif  // LIBVMM_TESTING_RING_MODEL_H_

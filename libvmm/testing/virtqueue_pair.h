@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-#ifndef LIBVMM_DEVICES_VIRTIO_RING_VIRTQUEUE_PAIR_H_
-#define LIBVMM_DEVICES_VIRTIO_RING_VIRTQUEUE_PAIR_H_
+#ifndef LIBVMM_TESTING_VIRTQUEUE_PAIR_H_
+#define LIBVMM_TESTING_VIRTQUEUE_PAIR_H_
 
 #include <cstdint>
 #include <memory>
@@ -16,7 +16,7 @@
 
 namespace libvmm::testing {
 
-// For the tests of this folder: a queue and its driver in 2 MiB of guest memory
+// A queue and its driver in 2 MiB of guest memory
 // at address zero. The ring is near the start, buffers are in the second half.
 //
 // Thread-safety: thread-compatible.
@@ -58,4 +58,4 @@ struct VirtqueuePair {
 
 }  // namespace libvmm::testing
 
-#endif  // LIBVMM_DEVICES_VIRTIO_RING_VIRTQUEUE_PAIR_H_
+#endif  // LIBVMM_TESTING_VIRTQUEUE_PAIR_H_

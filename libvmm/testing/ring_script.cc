@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "libvmm/devices/virtio/ring/ring_script.h"
+#include "libvmm/testing/ring_script.h"
 
 #include <algorithm>
 #include <cstring>

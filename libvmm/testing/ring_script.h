@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-#ifndef LIBVMM_DEVICES_VIRTIO_RING_RING_SCRIPT_H_
-#define LIBVMM_DEVICES_VIRTIO_RING_RING_SCRIPT_H_
+#ifndef LIBVMM_TESTING_RING_SCRIPT_H_
+#define LIBVMM_TESTING_RING_SCRIPT_H_
 
 #include <cstddef>
 #include <cstdint>
@@ -13,9 +13,9 @@
 #include "absl/functional/function_ref.h"
 #include "libvmm/base/address.h"
 #include "libvmm/devices/virtio/ring/descriptor_chain.h"
-#include "libvmm/devices/virtio/ring/ring_model.h"
 #include "libvmm/devices/virtio/ring/virtqueue.h"
 #include "libvmm/memory/guest_memory.h"
+#include "libvmm/testing/ring_model.h"
 #include "libvmm/testing/virtqueue_driver.h"
 
 namespace libvmm::testing {
@@ -58,4 +58,4 @@ class RingScript {
 
 }  // namespace libvmm::testing
 
-#endif  // LIBVMM_DEVICES_VIRTIO_RING_RING_SCRIPT_H_
+#endif  // LIBVMM_TESTING_RING_SCRIPT_H_
