@@ -124,11 +124,11 @@ void Measure(TwinBench& bench, bool packed, int regions) {
   const std::string layout = packed ? "packed" : "split";
   bench.Run(
       absl::StrCat("virtqueue/", layout, "/one/regions:", regions),
-      {.batch = 1 << 15, .batches = 31}, [&] { One(our_guest, ours); },
+      {.batch = 1 << 12, .batches = 101}, [&] { One(our_guest, ours); },
       [&] { One(their_guest, theirs); });
   bench.Run(
       absl::StrCat("virtqueue/", layout, "/batch_of_128/regions:", regions),
-      {.batch = 256, .batches = 31}, [&] { return Batch(our_guest, ours); },
+      {.batch = 32, .batches = 101}, [&] { return Batch(our_guest, ours); },
       [&] { return Batch(their_guest, theirs); });
 }
 

@@ -38,6 +38,14 @@ class RingFeeder {
           driver.Add({{.gpa = buffer, .size = kBufferSize, .writable = true}})
               .has_value());
     }
+    if (packed_) {
+      // Nothing is available yet.
+      for (int i = 0; i < options.size; ++i) {
+        driver.WriteDescriptor(
+            driver.DescriptorAt(static_cast<uint32_t>(i)),
+            virtio::PackedDescriptor{.address = buffer.value()});
+      }
+    }
     driver.DisableInterrupts();
     config_ = driver.config();
     const std::span<std::byte> ring =

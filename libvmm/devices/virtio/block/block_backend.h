@@ -16,8 +16,8 @@ namespace libvmm {
 // thread. Every request that it took is finished exactly once, also after an
 // error, also in Drain.
 //
-// Thread-safety: Submit and Start are called for several lanes at the same time;
-//     capacity() on any thread. Drain runs alone.
+// Thread-safety: Submit and Start are called for several lanes at the same
+//     time; capacity() on any thread. During Drain neither is called.
 // Ownership: refers to requests that it took. Serves one owner at a time.
 // Errors: answers; none that a guest drives is a Status.
 class BlockBackend {

@@ -44,8 +44,8 @@ enum class DiskCache : uint8_t {
 // Thread-safety: thread-safe.
 // Ownership: owns the descriptor and the bounce buffer.
 // Errors: of Create and UpdateCapacity; those of requests are answers.
-// Cost: a system call for each request, more where the kernel moves less than it
-//     was asked for.
+// Cost: a system call for each request, more where the kernel moves less than
+//     it was asked for.
 class DiskFile {
  public:
   struct Options {

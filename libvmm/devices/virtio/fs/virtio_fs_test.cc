@@ -3,6 +3,8 @@
 #include "libvmm/devices/virtio/fs/virtio_fs.h"
 
 #include <fcntl.h>
+#include <signal.h>
+#include <sys/resource.h>
 
 #include <algorithm>
 #include <array>
@@ -27,7 +29,6 @@
 #include "libvmm/base/address.h"
 #include "libvmm/devices/virtio/device/virtio_device.h"
 #include "libvmm/devices/virtio/device/virtio_features.h"
-#include "libvmm/devices/virtio/fs/file_tree.h"
 #include "libvmm/devices/virtio/fs/fuse_protocol.h"
 #include "libvmm/devices/virtio/fs/fuse_test_client.h"
 #include "libvmm/devices/virtio/fs/host_directory.h"
@@ -35,6 +36,8 @@
 #include "libvmm/devices/virtio/fs/virtio_fs_registers.h"
 #include "libvmm/testing/heap_count.h"
 #include "libvmm/testing/repetitions.h"
+#include "libvmm/testing/ring_mutator.h"
+#include "libvmm/testing/sanitizers.h"
 #include "libvmm/testing/status_matchers.h"
 #include "libvmm/testing/virtio_test_link.h"
 #include "libvmm/testing/virtqueue_driver.h"
@@ -48,8 +51,10 @@ using ::libvmm::testing::Bytes;
 using ::libvmm::testing::FuseTestClient;
 using ::libvmm::testing::Joined;
 using ::libvmm::testing::kHeapCallsCounted;
+using ::libvmm::testing::kThreadSanitized;
 using ::libvmm::testing::Name;
 using ::libvmm::testing::Repetitions;
+using ::libvmm::testing::RingMutator;
 using ::libvmm::testing::ShareTestDirectory;
 using ::libvmm::testing::StatusIs;
 using ::libvmm::testing::ThreadHeapCalls;
@@ -549,6 +554,129 @@ TEST_P(VirtioFsTest, QueuesOnThreadsOfTheirOwnAndARegisterSide) {
   stop = true;
   registers.join();
   EXPECT_FALSE(link->failed());
+}
+
+// Files of this process stay small while it lives: a hostile guest may ask for
+// any size.
+class SmallFiles {
+ public:
+  SmallFiles() : handler_(::signal(SIGXFSZ, SIG_IGN)) {
+    EXPECT_EQ(::getrlimit(RLIMIT_FSIZE, &before_), 0);
+    const rlimit small = {.rlim_cur = 1 << 20, .rlim_max = before_.rlim_max};
+    EXPECT_EQ(::setrlimit(RLIMIT_FSIZE, &small), 0);
+  }
+  SmallFiles(const SmallFiles&) = delete;
+  SmallFiles& operator=(const SmallFiles&) = delete;
+  ~SmallFiles() {
+    EXPECT_EQ(::setrlimit(RLIMIT_FSIZE, &before_), 0);
+    ::signal(SIGXFSZ, handler_);
+  }
+
+ private:
+  sighandler_t handler_;
+  rlimit before_;
+};
+
+// The rings and the messages change while they are read. Beside the share
+// nothing changes, which TearDown looks at; nothing is kept; the device works
+// for the next driver.
+TEST_P(VirtioFsTest, AHostileDriverOnAThreadOfItsOwn) {
+  const SmallFiles small_files;
+  share.MakeDirectory("d");
+  share.MakeLink("l", "../vault");
+  // ThreadSanitizer takes what the kernel does to guest memory for this
+  // program's: there no file can be read or written.
+  if (!kThreadSanitized) share.WriteFile("f", "some text");
+  Make({.read_only = kThreadSanitized,
+        .max_nodes = 16,
+        .max_open_nodes = 72,
+        .max_handles = 8},
+       2);
+  for (int seed = 0; seed < Repetitions(60); ++seed) {
+    link = std::make_unique<VirtioTestLink>(
+        *device, VirtioTestLink::Options{.packed = GetParam(),
+                                         .indirect = seed % 2 == 0,
+                                         .event_index = seed % 4 < 2});
+    ASSERT_TRUE(link->Activate());
+    mount = std::make_unique<Mount>(*link);
+    Start();
+    const auto message = [this](Opcode opcode, uint64_t node,
+                                const Bytes& body) {
+      return client().Message(opcode, node, body);
+    };
+    const std::vector<Bytes> messages = {
+        message(Opcode::kLookup, 1, Joined(Name("d"))),
+        message(Opcode::kLookup, 1, Joined(Name("f"))),
+        message(Opcode::kLookup, 1, Joined(Name("l"))),
+        message(Opcode::kOpen, 3, Joined(fuse::OpenIn{.flags = O_RDWR})),
+        message(Opcode::kOpenDirectory, 1, Joined(fuse::OpenIn{})),
+        message(Opcode::kReadDirectoryPlus, 1,
+                Joined(fuse::ReadIn{.handle = 1, .size = 400})),
+        message(Opcode::kRead, 3,
+                Joined(fuse::ReadIn{.handle = 1, .size = 90})),
+        message(
+            Opcode::kWrite, 3,
+            Joined(fuse::WriteIn{.handle = 1, .size = 4}, std::string("text"))),
+        message(
+            Opcode::kCreate, 1,
+            Joined(fuse::CreateIn{.flags = O_RDWR, .mode = 0600}, Name("n"))),
+        message(Opcode::kUnlink, 1, Joined(Name("n"))),
+        message(Opcode::kReadLink, 4, {}),
+        message(Opcode::kBatchForget, 0,
+                Joined(fuse::BatchForgetIn{.count = 1},
+                       fuse::ForgetOne{.node = 2, .lookups = 1})),
+        message(Opcode::kGetAttributes, 2, Joined(fuse::GetAttributesIn{})),
+    };
+    std::vector<VirtqueueDriver::Buffer> requests;
+    const Gpa start = link->Allocate(8, 8);
+    for (const Bytes& one : messages) {
+      requests.push_back(
+          {.gpa = link->Put(one), .size = static_cast<uint32_t>(one.size())});
+    }
+    const Gpa end = link->Allocate(8, 8);
+    const Gpa room = link->Allocate(1024);
+    // Both queues' rings are full of messages; then the writer comes.
+    for (const uint16_t queue : {uint16_t{1}, uint16_t{2}}) {
+      for (size_t i = 0; i < 32; ++i) {
+        link->driver(queue).Add({requests[i % requests.size()],
+                                 {.gpa = room, .size = 500, .writable = true}});
+      }
+      link->driver(queue).Publish();
+    }
+    std::atomic<bool> stop = false;
+    std::thread registers([&] {
+      std::array<std::byte, 40> config;
+      while (!stop.load()) device->ReadConfig(0, config);
+    });
+    {
+      RingMutator mutator(link->memory(),
+                          {link->driver(1).area(),
+                           link->driver(2).area(),
+                           {start, end - start}},
+                          static_cast<uint64_t>(seed));
+      std::thread other([&] {
+        for (int i = 0; i < 20; ++i) device->Serve(2);
+      });
+      for (int i = 0; i < 20; ++i) {
+        link->driver(1).Add({requests[static_cast<size_t>(i) % requests.size()],
+                             {.gpa = room, .size = 500, .writable = true}});
+        link->driver(1).Publish();
+        device->Serve(1);
+        (void)link->driver(1).Collect();
+      }
+      other.join();
+    }
+    stop = true;
+    registers.join();
+    const HostDirectory::Usage usage = tree->usage();
+    EXPECT_LE(usage.nodes, 16u);
+    EXPECT_LE(usage.open_nodes, 72u);
+    EXPECT_LE(usage.handles, 8u);
+    link->Reset();
+    EXPECT_EQ(tree->usage().nodes, 1u);
+    EXPECT_EQ(tree->usage().open_nodes, 1u);
+    EXPECT_EQ(tree->usage().handles, 0u);
+  }
 }
 
 }  // namespace

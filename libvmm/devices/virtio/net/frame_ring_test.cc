@@ -13,6 +13,7 @@
 #include "gtest/gtest.h"
 #include "libvmm/devices/virtio/net/net_registers.h"
 #include "libvmm/testing/net_frames.h"
+#include "libvmm/testing/sanitizers.h"
 #include "libvmm/testing/status_matchers.h"
 
 namespace libvmm {
@@ -97,7 +98,8 @@ TEST(FrameRingTest, AgreesWithAQueueForFramesOfAllSizes) {
   FrameRing& ring = *owner;
   std::deque<Bytes> model;
   std::mt19937 random(20261126);
-  for (int step = 0; step < 6000; ++step) {
+  constexpr int kSteps = testing::kSanitized ? 1500 : 6000;
+  for (int step = 0; step < kSteps; ++step) {
     if (random() % 2 == 0) {
       size_t size = random() %
                     (random() % 8 == 0 ? virtio::net::kMaxFrameSize + 1 : 2000);
@@ -121,7 +123,7 @@ TEST(FrameRingTest, AgreesWithAQueueForFramesOfAllSizes) {
 TEST(FrameRingTest, AnEmptyRingTakesTheLargestFrameAtEveryPosition) {
   const auto owner = MakeRing();
   FrameRing& ring = *owner;
-  for (int step = 0; step < 3000; ++step) {
+  for (int step = 0; step < 300; ++step) {
     ASSERT_NE(Push(ring, MakeFrame(virtio::net::kMaxFrameSize, 1)),
               PushResult::kFull);
     ASSERT_NE(Push(ring, MakeFrame(step % 500, 1)), PushResult::kFull);
@@ -132,7 +134,7 @@ TEST(FrameRingTest, AnEmptyRingTakesTheLargestFrameAtEveryPosition) {
 // Each side sleeps when it is told to and runs again only when it is told: a
 // lost wake-up ends in a deadlock.
 TEST(FrameRingTest, NoWakeUpIsLostBetweenTwoThreads) {
-  constexpr uint32_t kFrames = 10000;
+  constexpr uint32_t kFrames = testing::kSanitized ? 2000 : 10000;
   const auto owner = MakeRing();
   FrameRing& ring = *owner;
   std::atomic<uint32_t> wake_taker = 0;

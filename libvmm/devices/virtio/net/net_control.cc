@@ -32,7 +32,7 @@ class AddressTable {
  public:
   [[nodiscard]] bool Read(ChainReader& from) {
     const auto count = internal::Read<uint32_t>(from);
-    if (!count || from.remaining() / MacAddress::kSize < *count) return false;
+    if (!count) return false;
     const uint64_t size = uint64_t{*count} * MacAddress::kSize;
     size_ = std::min<uint64_t>(size, bytes_.size());
     return from.Read(std::span(bytes_).first(size_)) &&

@@ -424,6 +424,20 @@ TEST_P(VirtioNetTest, AFrameThatTheWholeRingCannotHoldIsDropped) {
   EXPECT_EQ(device_->counters().received_frames, 1u);
 }
 
+TEST_P(VirtioNetTest, ASmallRingGoesRoundAndRound) {
+  ASSERT_NO_FATAL_FAILURE(
+      Start({.features = kMergeableBuffers, .queue_size = 4}));
+  for (uint32_t i = 0; i < 20; ++i) {
+    const auto first = PostBuffer(1000);
+    const auto second = PostBuffer(1000);
+    EXPECT_TRUE(net().Deliver(MakeFrame(1500, i)));
+    EXPECT_TRUE(link_->Receive(first).has_value());
+    EXPECT_TRUE(link_->Receive(second).has_value());
+  }
+  EXPECT_EQ(device_->counters().received_frames, 20u);
+  EXPECT_EQ(device_->counters().received_dropped, 0u);
+}
+
 TEST_P(VirtioNetTest, ResetInTheMiddleOfAFrameForgetsIt) {
   ASSERT_NO_FATAL_FAILURE(Start({.features = kMergeableBuffers}));
   PostBuffer(1000);
@@ -911,6 +925,20 @@ TEST_P(VirtioNetTest, FramesReceivedWaitForTheirBudget) {
   EXPECT_FALSE(Received(second).has_value());
   link_->Advance(absl::Milliseconds(100));
   EXPECT_EQ(Received(second), MakeFrame(100, 2));
+}
+
+TEST_P(VirtioNetTest, AFrameThatIsHeldBackCostsNoBudget) {
+  VirtioNet::Options options{
+      .mac = kMacAddress,
+      .transmit_limits = {.operations = {.rate = 1, .burst = 2}}};
+  ASSERT_NO_FATAL_FAILURE(Start({.options = options}));
+  take_ = false;
+  link_->Send(kTx, Join({}, MakeFrame(60, 1)), 0);
+  for (int i = 0; i < 5; ++i) link_->Serve(0);
+  take_ = true;
+  net().Resume();
+  link_->Send(kTx, Join({}, MakeFrame(60, 2)), 0);
+  EXPECT_EQ(sent_.size(), 2u);
 }
 
 // A frame that waits for buffers is paid for once.

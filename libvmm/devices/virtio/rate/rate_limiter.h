@@ -16,9 +16,9 @@
 namespace libvmm {
 
 // How much a device may do: operations a second and bytes a second. A device
-// asks before it takes a request, leaves the request in the ring when the answer
-// is no (ChainResult::kLater), and sets the moment that it is told as its
-// lane's deadline:
+// asks before it takes a request, leaves the request in the ring when the
+// answer is no (ChainResult::kLater), and sets the moment that it is told as
+// its lane's deadline:
 //
 //   if (limiter.limited()) {
 //     const absl::Duration now = link.clock().Monotonic();

@@ -19,8 +19,8 @@ namespace libvmm {
 //
 // Thread-safety: thread-compatible.
 // Errors: of Create. Times that go back count as standing still.
-// Cost: a 128-bit division where time has passed. Exact: fractions of tokens are
-//     kept, so that many short steps give what one long one does.
+// Cost: a 128-bit division where time has passed. Exact: fractions of tokens
+//     are kept, so that many short steps give what one long one does.
 class TokenBucket {
  public:
   struct Options {

@@ -1130,6 +1130,16 @@ TEST_P(VirtioVsockTest, RepliesAreBoundedAndTransmitWaitsForReceiveBuffers) {
   EXPECT_FALSE(link_->failed());
 }
 
+TEST_P(VirtioVsockTest, TransmitGoesOnAtOnceWhenReceiveBuffersCome) {
+  for (uint32_t i = 0; i < VirtioVsock::kReplyCount + 10; ++i) {
+    ASSERT_TRUE(guest_->Send(Op::kReadWrite, i, 9));
+  }
+  ASSERT_EQ(guest_->unsent(), 10u);
+  // One kick for all of them: there is none for the packets that waited.
+  guest_->AddRx(VirtioVsock::kReplyCount, kHeaderSize);
+  EXPECT_EQ(guest_->unsent(), 0u);
+}
+
 TEST_P(VirtioVsockTest, DataOfTheGuestFlowWithoutReceiveBuffers) {
   guest_->AddRx(1);
   VsockStream& stream = Connect();
