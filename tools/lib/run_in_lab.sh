@@ -1,25 +1,24 @@
 # Shared by examples that boot Debian's kernel: a script sources it behind lib.sh.
 
-# example_guest NAME OPTION...: makes kernel and initrd for the example, with the
-# --module and --program OPTIONs of tools/stock_kvm_lab.
-example_guest() {
-  example_folder=${XDG_CACHE_HOME:-$HOME/.cache}/libvmm/$1
-  shift
-  example_options=("$@")
-}
-
-# run_example NAME [--lab]: builds //examples/NAME and runs it with that kernel and
-# initrd, inside the stock-KVM lab where this machine's KVM cannot.
+# run_example NAME OPTION... -- [--lab]: makes a kernel and an initrd with the --module
+# and --program OPTIONs of tools/stock_kvm_lab, builds //examples/NAME and runs it with
+# these, inside the stock-KVM lab where this machine's KVM cannot.
 run_example() {
-  local name=$1 lab=false checked
+  local name=$1 lab=false options=() checked
+  shift
+  while [[ $1 != -- ]]; do
+    options+=("$1")
+    shift
+  done
   shift
   while (( $# > 0 )); do
     [[ $1 == --lab ]] || { say "what is $1? See --help"; exit 2; }
     lab=true
     shift
   done
+  local guest=${XDG_CACHE_HOME:-$HOME/.cache}/libvmm/$name
   say "fetching and packing the guest"
-  tools/stock_kvm_lab --make-guest "$example_folder" "${example_options[@]}"
+  tools/stock_kvm_lab --make-guest "$guest" "${options[@]}"
   say "building //examples/$name"
   bazel build --noshow_progress --ui_event_filters=-info \
     "//examples/$name" //examples/vmm
@@ -35,9 +34,9 @@ run_example() {
     fi
   fi
   if [[ $lab == false ]]; then
-    exec "$programs/$name/$name" "$example_folder/vmlinuz" "$example_folder/initrd"
+    exec "$programs/$name/$name" "$guest/vmlinuz" "$guest/initrd"
   fi
   # One CPU: see tests/boot/debian_boot_test.py.
-  exec tools/stock_kvm_lab --cpus 1 --limit 1200 --data "$example_folder=guest" \
+  exec tools/stock_kvm_lab --cpus 1 --limit 1200 --data "$guest=guest" \
     "//examples/$name" -- /programs/guest/vmlinuz /programs/guest/initrd
 }
