@@ -31,6 +31,9 @@ class LinkSlot {
   // Waits until nobody uses the link; so not from inside Serve.
   void Clear();
 
+  // Whether there is a link now; it may go at any moment.
+  [[nodiscard]] bool has_link() const { return link_.load() != nullptr; }
+
   // VirtioLink::Wake and VirtioLink::ConfigChanged, if there is a link.
   void Wake(uint16_t lane);
   void ConfigChanged();

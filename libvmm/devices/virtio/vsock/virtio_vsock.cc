@@ -165,9 +165,9 @@ class VirtioVsock::Engine {
 
   void SetTransportReset(std::optional<uint64_t> cid) {
     if (cid.has_value()) guest_cid_.store(*cid);
-    if (!pool_->waker().attached()) return;
+    if (!pool_->link_slot().has_link()) return;
     transport_reset_.store(true);
-    pool_->waker().Wake(kLane);
+    pool_->link_slot().Wake(kLane);
   }
 
   bool Activate(VirtioLink& link);
@@ -268,7 +268,7 @@ bool VirtioVsock::Engine::Activate(VirtioLink& link) {
   event_due_ = false;
   transport_reset_.store(false);
   first_deadline_ = armed_deadline_ = absl::InfiniteDuration();
-  pool_->waker().Attach(link);
+  pool_->link_slot().Set(link);
   return true;
 }
 
@@ -299,7 +299,7 @@ void VirtioVsock::Engine::Serve() {
 
 void VirtioVsock::Engine::Reset() {
   // First, so that callbacks below wake nobody.
-  pool_->waker().Detach();
+  pool_->link_slot().Clear();
   link_ = nullptr;
   DropAll();
   pool_->TakeTouched([this](VsockSlot& slot) {
@@ -845,7 +845,7 @@ uint32_t VirtioVsock::connections() const { return engine_->pool().claimed(); }
 absl::StatusOr<VsockStream> VirtioVsock::Connect(
     uint32_t guest_port, absl::AnyInvocable<void()> ready) {
   VsockPool& pool = engine_->pool();
-  if (!pool.waker().attached()) {
+  if (!pool.link_slot().has_link()) {
     return absl::UnavailableError(
         absl::StrCat("connection to guest port ", guest_port,
                      ": the guest's vsock driver is not ready"));

@@ -75,7 +75,7 @@ void VsockPool::MakeBuffers(VsockSlot& slot) {
 
 void VsockPool::Touch(VsockSlot& slot) {
   // Who added it before wakes the lane, or a link is still to come.
-  if (touched_.Add(slot.index)) waker_.Wake(kLane);
+  if (touched_.Add(slot.index)) link_slot_.Wake(kLane);
 }
 
 }  // namespace libvmm::internal

@@ -7,8 +7,8 @@
 #include <memory>
 #include <vector>
 
+#include "libvmm/devices/virtio/device/link_slot.h"
 #include "libvmm/devices/virtio/vsock/internal/atomic_bits.h"
-#include "libvmm/devices/virtio/vsock/internal/link_waker.h"
 #include "libvmm/devices/virtio/vsock/internal/vsock_slot.h"
 #include "libvmm/devices/virtio/vsock/vsock_stream.h"
 
@@ -34,7 +34,7 @@ class VsockPool : public std::enable_shared_from_this<VsockPool> {
   [[nodiscard]] uint32_t claimed() const {
     return claimed_.load(std::memory_order_relaxed);
   }
-  [[nodiscard]] LinkWaker& waker() { return waker_; }
+  [[nodiscard]] LinkSlot& link_slot() { return link_slot_; }
 
   // A fresh slot with two references, or null when all are in use.
   VsockSlot* Claim(uint32_t guest_port, bool outgoing);
@@ -61,7 +61,7 @@ class VsockPool : public std::enable_shared_from_this<VsockPool> {
   std::vector<std::atomic<uint64_t>> used_;
   std::atomic<uint32_t> claimed_ = 0;
   AtomicBits touched_;
-  LinkWaker waker_;
+  LinkSlot link_slot_;
 };
 
 }  // namespace libvmm::internal
