@@ -276,7 +276,7 @@ TEST_P(DebianVirtio, NetCarriesStreamsBothWays) {
 
 TEST_P(DebianVirtio, VsockCarriesStreamsBothWays) {
   const std::string bytes = absl::StrCat((All() ? 256 : 8) << 20);
-  const std::string socket = Temporary("vsock");
+  const std::string socket = Temporary(absl::StrCat("vsock", GetParam()));
   ASSERT_OK_AND_ASSIGN(
       std::unique_ptr<ChildProcess> receiver,
       ChildProcess::Start({Lab("stream"), "receive",
