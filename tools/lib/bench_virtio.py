@@ -50,7 +50,7 @@ BASELINES = {
         devices=f"-netdev tap,id=n,ifname={TAP},script=no,downscript=no "
                 "-device virtio-net-pci,netdev=n,romfile=")),
 }
-OURS = ("//examples/vmm:vmm --quiet --kernel {{kernel}} --initrd {{initrd}} "
+OURS = ("//examples/vmm:vmm --quiet --no-reboot --kernel {{kernel}} --initrd {{initrd}} "
         "--append {{append}} --memory {{memory}} {devices}")
 for _name, _options in (("ours-block-pci", "--disk /tmp/bench.img"),
                         ("ours-block-mmio", "--virtio-mmio --disk /tmp/bench.img"),

@@ -130,9 +130,16 @@ TEST_P(VirtqueueConcurrencyTest, NoKickAndNoInterruptIsLost) {
 // broken one gives out no more.
 TEST_P(VirtqueueConcurrencyTest, AHostileWriterBreaksOnlyTheQueue) {
   const int rounds = Repetitions(100);
-  uint64_t chains = 0;
   for (int round = 0; round < rounds; ++round) {
     Pair pair(Options());
+    // A good one before all that: whether the device gets any later is up to
+    // whose turn comes when.
+    ASSERT_TRUE(
+        pair.driver.Add({Pair::Readable(0, 64), Pair::Writable(128, 64)})
+            .has_value());
+    (void)pair.driver.Publish();
+    ASSERT_EQ(pair.queue.Pop(pair.chain), PopResult::kChain);
+    pair.queue.Push(pair.chain.token(), 0);
     std::atomic<bool> broken = false;
     std::atomic<bool> stop = false;
     std::thread device([&] {
@@ -141,7 +148,6 @@ TEST_P(VirtqueueConcurrencyTest, AHostileWriterBreaksOnlyTheQueue) {
         while (!stop.load(std::memory_order_relaxed)) {
           const PopResult result = pair.queue.Pop(pair.chain);
           if (result != PopResult::kChain) break;
-          ++chains;
           std::array<std::byte, 256> bytes;
           ChainReader reader(pair.chain.readable());
           ChainWriter writer(pair.chain.writable(), *pair.memory);
@@ -176,7 +182,6 @@ TEST_P(VirtqueueConcurrencyTest, AHostileWriterBreaksOnlyTheQueue) {
       EXPECT_EQ(pair.queue.Pop(pair.chain), PopResult::kMalformed);
     }
   }
-  EXPECT_GT(chains, 0u);
 }
 
 }  // namespace
