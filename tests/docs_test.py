@@ -6,9 +6,10 @@ A ```cpp block is preceded by a line `<!-- snippet: PATH -->` and repeats
 consecutive lines of that file, which a BUILD.bazel file names, so that it is
 compiled. A ```sh block may name scripts of this repository, whose --help must
 know the options given, and Bazel labels, which must exist. A link to a file, with
-or without #heading, leads somewhere.
+or without #heading, leads somewhere. `SomeTest.Name` is a test case.
 """
 
+import functools
 import os
 import re
 import subprocess
@@ -22,6 +23,7 @@ BLOCK = re.compile(r"(?:<!-- snippet: (?P<path>\S+) -->\n+)?"
 SCRIPT = re.compile(r"(?<![\w./-])(?:\./)?((?:tools|\.ci)/[\w.-]+)([^\n|;&#]*)")
 LABEL = re.compile(r"(?<![\w:])//([\w/.-]*)(?::([\w.-]+))?(?![\w:])")
 LINK = re.compile(r"\]\(([^)\s]+)\)")
+CASE = re.compile(r"`(\w+Test)\.(\w+)`")
 
 
 def read(path):
@@ -87,6 +89,22 @@ def link_problems(document, text):
             yield f"a link to {path}#{anchor}, which has no such heading"
 
 
+@functools.lru_cache
+def test_cases():
+    """(suite, name) of every TEST, TEST_F and TEST_P."""
+    found = set()
+    for path in files("libvmm", "examples", "bench", "tests", endings=["_test.cc"]):
+        found.update(re.findall(r"^TEST(?:_[FP])?\(\s*(\w+),\s*(\w+)\)", read(path),
+                                re.MULTILINE))
+    return found
+
+
+def case_problems(text):
+    for suite, name in CASE.findall(text):
+        if (suite, name) not in test_cases():
+            yield f"{suite}.{name}, which is no test"
+
+
 def problems(document, text):
     found = []
     for block in BLOCK.finditer(text):
@@ -94,7 +112,9 @@ def problems(document, text):
             found.append(snippet_problem(block["path"], block["text"]))
         elif block["language"] in ("sh", "bash", "console", "shell"):
             found += command_problems(block["text"])
-    found += link_problems(document, BLOCK.sub("", text))
+    prose = BLOCK.sub("", text)
+    found += link_problems(document, prose)
+    found += case_problems(prose)
     return [f"{document} has {problem}" for problem in found if problem]
 
 
@@ -121,6 +141,7 @@ class DocsTest(unittest.TestCase):
             ("```sh\nbazel build //bench:no_such\n```\n", "is no target"),
             ("[x](nowhere.md)", "does not exist"),
             ("[x](#nowhere)", "no such heading"),
+            ("`UnknownTest.DoesNothing`", "is no test"),
         ]:
             found = problems("docs/dependencies.md", text)
             self.assertEqual(len(found), 1, (text, found))
@@ -134,6 +155,7 @@ class DocsTest(unittest.TestCase):
             "```sh\ntools/test --config=asan //bench/... && tools/coverage --min 90\n```\n",
             "```sh\nbazel build //bench:twin //...\n```\n",
             "[x](../LICENSE) [y](https://example.org/a)",
+            "`VirtqueueConcurrencyTest.NoKickAndNoInterruptIsLost`",
             "```text\nanything //at/all\n```\n",
         ]:
             self.assertEqual(problems("docs/dependencies.md", text), [])
