@@ -22,8 +22,11 @@ def libvmm_cc_test(name, deps = [], tags = [], **kwargs):
     """A googletest binary from name.cc.
 
     It gets the tag stock_kvm, with which it also runs in the stock-KVM lab (see
-    tests/lab), unless it has the tag no_stock_kvm.
+    tests/lab), unless it has the tag no_stock_kvm. Tests of loaders and tables get
+    the tag one_thread, see .bazelrc.
     """
+    if native.package_name().startswith("libvmm/boot"):
+        tags = tags + ["one_thread"]
     native.cc_test(
         name = name,
         srcs = kwargs.pop("srcs", [name + ".cc"]),
@@ -58,6 +61,6 @@ def libvmm_cc_fuzz(name, deps = [], **kwargs):
             "//:fuzz": ["//libvmm/testing:libfuzzer"],
             "//conditions:default": ["//libvmm/testing:fuzz_replay"],
         }),
-        tags = kwargs.pop("tags", []) + ["fuzz"],
+        tags = kwargs.pop("tags", []) + ["fuzz", "one_thread"],
         **kwargs
     )
