@@ -196,7 +196,10 @@ TEST_P(VirtioRaceTest, NothingBreaks) {
     const bool level = level_;
     EXPECT_EQ(registers_->TakeInterrupts() != 0, level);
   }
-  EXPECT_EQ(device_.activations() - device_.resets(), front_end_->active());
+  // A device that needs a reset has not had it yet.
+  const int open = device_.activations() - device_.resets();
+  EXPECT_TRUE(open == 0 || open == 1) << open;
+  EXPECT_GE(open, front_end_->active() ? 1 : 0);
 
   // Behind a reset nothing of it touches guest memory.
   registers_->SetStatus(0);
