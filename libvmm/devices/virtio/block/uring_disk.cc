@@ -387,11 +387,7 @@ absl::Status UringDisk::UpdateCapacity() {
 BlockAnswer UringDisk::Submit(BlockRequest& request) {
   return ring_->Submit(request);
 }
-void UringDisk::Start() {
-  ring_->Start();
-  // What the page cache had is complete already: no thread need wake for it.
-  ring_->Reap();
-}
+void UringDisk::Start() { ring_->Start(); }
 void UringDisk::Drain() { ring_->Drain(); }
 
 int UringDisk::fd() const { return ring_->fd(); }

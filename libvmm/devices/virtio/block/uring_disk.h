@@ -21,9 +21,6 @@ namespace libvmm {
 // to the kernel, several by one system call, and what they came to is fetched
 // when the ring's descriptor is readable. The embedder's loop watches that.
 //
-// What completes at once, as reads from the page cache do, is told from inside
-// Start.
-//
 // A transfer that the kernel does in part is queued again for the rest. What
 // the ring cannot take now (the kernel is short of memory, buffers that
 // O_DIRECT refuses) is done by blocking calls instead.
