@@ -27,6 +27,7 @@
 #include "libvmm/devices/virtio/block/uring_disk.h"
 #include "libvmm/memory/memory_region.h"
 #include "libvmm/testing/block_requests.h"
+#include "libvmm/testing/empty_file.h"
 #include "libvmm/testing/status_matchers.h"
 
 namespace libvmm {
@@ -37,17 +38,7 @@ using ::libvmm::testing::BlockRequests;
 constexpr size_t kCapacity = 256 * 1024;
 
 // A file of zeroes without a name.
-UniqueFd EmptyFile() {
-  std::string name = std::string(std::getenv("TEST_TMPDIR") != nullptr
-                                     ? std::getenv("TEST_TMPDIR")
-                                     : "/tmp") +
-                     "/disk.XXXXXX";
-  UniqueFd fd(::mkostemp(name.data(), O_CLOEXEC));
-  EXPECT_TRUE(fd.valid()) << name;
-  ::unlink(name.c_str());
-  EXPECT_EQ(::ftruncate(fd.get(), kCapacity), 0);
-  return fd;
-}
+UniqueFd EmptyFile() { return testing::EmptyFile(kCapacity); }
 
 // A disk of zeroes, or why it cannot be here.
 struct Made {

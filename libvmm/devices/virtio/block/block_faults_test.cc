@@ -23,6 +23,7 @@
 #include "libvmm/devices/virtio/block/file_disk.h"
 #include "libvmm/devices/virtio/block/uring_disk.h"
 #include "libvmm/devices/virtio/block/virtio_block.h"
+#include "libvmm/testing/empty_file.h"
 #include "libvmm/testing/fault_check.h"
 #include "libvmm/testing/fault_injection.h"
 #include "libvmm/testing/virtio_test_link.h"
@@ -41,13 +42,7 @@ using ::libvmm::testing::WithoutFaults;
 constexpr off_t kCapacity = 64 * 1024;
 
 UniqueFd EmptyFile() {
-  return WithoutFaults([] {
-    std::string name = ::testing::TempDir() + "/disk.XXXXXX";
-    UniqueFd fd(::mkostemp(name.data(), O_CLOEXEC));
-    ::unlink(name.c_str());
-    EXPECT_EQ(::ftruncate(fd.get(), kCapacity), 0);
-    return fd;
-  });
+  return WithoutFaults([] { return testing::EmptyFile(kCapacity); });
 }
 
 TEST(BlockFaultsTest, FileDiskCreate) {

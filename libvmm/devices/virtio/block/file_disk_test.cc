@@ -20,6 +20,7 @@
 #include "gtest/gtest.h"
 #include "libvmm/base/unique_fd.h"
 #include "libvmm/testing/block_requests.h"
+#include "libvmm/testing/empty_file.h"
 #include "libvmm/testing/status_matchers.h"
 
 namespace libvmm {
@@ -106,14 +107,7 @@ namespace {
 
 constexpr size_t kCapacity = 128 * 1024;
 
-UniqueFd EmptyFile(size_t size = kCapacity) {
-  std::string name = ::testing::TempDir() + "/disk.XXXXXX";
-  UniqueFd fd(::mkostemp(name.data(), O_CLOEXEC));
-  EXPECT_TRUE(fd.valid()) << name;
-  ::unlink(name.c_str());
-  EXPECT_EQ(::ftruncate(fd.get(), static_cast<off_t>(size)), 0);
-  return fd;
-}
+UniqueFd EmptyFile(size_t size = kCapacity) { return testing::EmptyFile(size); }
 
 std::vector<std::byte> Pattern(size_t size, unsigned seed = 1) {
   std::vector<std::byte> bytes(size);

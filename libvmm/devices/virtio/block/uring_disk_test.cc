@@ -23,6 +23,7 @@
 #include "gtest/gtest.h"
 #include "libvmm/base/unique_fd.h"
 #include "libvmm/testing/block_requests.h"
+#include "libvmm/testing/empty_file.h"
 #include "libvmm/testing/repetitions.h"
 #include "libvmm/testing/status_matchers.h"
 
@@ -106,14 +107,7 @@ namespace {
 constexpr size_t kCapacity = 128 * 1024;
 constexpr uint32_t kEntries = 4;
 
-UniqueFd EmptyFile() {
-  std::string name = ::testing::TempDir() + "/disk.XXXXXX";
-  UniqueFd fd(::mkostemp(name.data(), O_CLOEXEC));
-  EXPECT_TRUE(fd.valid()) << name;
-  ::unlink(name.c_str());
-  EXPECT_EQ(::ftruncate(fd.get(), kCapacity), 0);
-  return fd;
-}
+UniqueFd EmptyFile() { return testing::EmptyFile(kCapacity); }
 
 std::vector<std::byte> Pattern(size_t size, unsigned seed = 1) {
   std::vector<std::byte> bytes(size);

@@ -26,6 +26,7 @@
 #include "libvmm/devices/virtio/block/uring_disk.h"
 #include "libvmm/devices/virtio/block/virtio_block.h"
 #include "libvmm/memory/guest_memory.h"
+#include "libvmm/testing/empty_file.h"
 #include "libvmm/testing/held_disk.h"
 #include "libvmm/testing/repetitions.h"
 #include "libvmm/testing/status_matchers.h"
@@ -144,12 +145,7 @@ TEST_P(VirtioBlockConcurrencyTest, AHostileDriverOnAllThreadsHarmsNothing) {
 }
 
 TEST_P(VirtioBlockConcurrencyTest, EveryRequestOfAGoodDriverIsAnsweredOnce) {
-  std::string name = ::testing::TempDir() + "/disk.XXXXXX";
-  UniqueFd file(::mkostemp(name.data(), O_CLOEXEC));
-  ASSERT_TRUE(file.valid());
-  ::unlink(name.c_str());
-  ASSERT_EQ(::ftruncate(file.get(), kCapacity), 0);
-  auto made = UringDisk::Create(std::move(file), {.entries = 4});
+  auto made = UringDisk::Create(testing::EmptyFile(kCapacity), {.entries = 4});
   if (!made.ok()) GTEST_SKIP() << made.status();
   UringDisk& disk = **made;
   const auto device = *VirtioBlock::Create(disk, {.queue_size = 32});
