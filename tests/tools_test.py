@@ -93,7 +93,8 @@ class CountTestsTest(unittest.TestCase):
             arguments.append(f"run{number}:{code}:{path}")
         with contextlib.redirect_stdout(io.StringIO()) as output:
             code = count_tests.main(arguments)
-        return code, output.getvalue().splitlines()[-1]
+        self.output = output.getvalue().splitlines()
+        return code, self.output[-1]
 
     def test_last_line_sums_the_runs(self):
         good = self.result("//a:s", "PASSED", SHELL_XML)
@@ -101,6 +102,16 @@ class CountTestsTest(unittest.TestCase):
         self.assertEqual(self.main((0, [good]), (3, [good, bad])),
                          (1, "3 passed, 1 failed, 2 skipped"))
         self.assertEqual(self.main((0, [good])), (0, "1 passed, 0 failed, 0 skipped"))
+
+    def test_failures_of_all_runs_and_their_logs_come_last(self):
+        bad = self.result("//a:k", "FAILED", GOOGLETEST_XML)
+        log = bad["testResult"]["testActionOutput"][0]["uri"][len("file://"):]
+        with open(log, "w") as file:
+            file.writelines(f"line {i}\n" for i in range(30))
+        self.main((3, [bad]), (0, [self.result("//a:s", "PASSED", SHELL_XML)]))
+        self.assertEqual(self.output[-27:-3], [
+            "", f"== the end of {log}", *(f"line {i}" for i in range(10, 30)),
+            "", "FAILED in run0: //a:k K.Bad"])
 
     def test_nothing_run_is_a_failure(self):
         self.assertEqual(self.main((4, [])), (1, "0 passed, 0 failed, 0 skipped"))

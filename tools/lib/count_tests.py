@@ -9,12 +9,14 @@ the test wrote; Bazel writes one with a single case for what is not googletest.
 
 import collections
 import json
+import os
 import re
 import sys
 import urllib.parse
 import xml.etree.ElementTree as xml
 
 BAZEL_OK, BAZEL_TESTS_FAILED, BAZEL_NO_TESTS = 0, 3, 4
+LOGS_AT_END, LINES_OF_A_LOG = 5, 20
 
 
 class Run:
@@ -101,6 +103,21 @@ def report(run):
         print(f"FAILED: {what}\n    {log}")
 
 
+def report_failures(runs):
+    """Once more at the end, where a log that is cut short still has them."""
+    failures = [(run.name, *failure) for run in runs for failure in run.failures]
+    logs = list(dict.fromkeys(log for _, _, log in failures))
+    for log in logs[:LOGS_AT_END]:
+        if os.path.isfile(log):
+            with open(log, errors="replace") as lines:
+                tail = collections.deque(lines, LINES_OF_A_LOG)
+            print(f"\n== the end of {log}")
+            sys.stdout.writelines(tail)
+    print()
+    for name, what, _ in failures:
+        print(f"FAILED in {name}: {what}")
+
+
 def summary(runs):
     passed = sum(run.passed for run in runs)
     failed = sum(len(run.failures) for run in runs)
@@ -115,7 +132,7 @@ def main(arguments):
         runs.append(count(name, int(exit_code), read_events(path)))
     for run in runs:
         report(run)
-    print()
+    report_failures(runs)
     if len(runs) > 1:
         for run in runs:
             print(f"{run.name}: {summary([run])[2]}")

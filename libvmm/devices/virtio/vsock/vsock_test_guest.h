@@ -197,9 +197,13 @@ class VsockTestGuest {
       const Memory memory = found->second;
       rx_.erase(found);
       Packet packet;
-      std::vector<std::byte> bytes = link_.Bytes(memory.gpa, used->written);
-      std::memcpy(&packet.header, bytes.data(),
-                  std::min<size_t>(bytes.size(), virtio::vsock::kHeaderSize));
+      // A mutator may have written the length.
+      const std::vector<std::byte> bytes = link_.Bytes(
+          memory.gpa, std::min<uint64_t>(used->written, memory.size));
+      if (!bytes.empty()) {
+        std::memcpy(&packet.header, bytes.data(),
+                    std::min<size_t>(bytes.size(), virtio::vsock::kHeaderSize));
+      }
       if (bytes.size() > virtio::vsock::kHeaderSize) {
         packet.payload.assign(reinterpret_cast<const char*>(bytes.data()) +
                                   virtio::vsock::kHeaderSize,
