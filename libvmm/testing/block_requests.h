@@ -34,7 +34,7 @@ struct BlockRequestArgs {
 // The owner of requests to a BlockBackend under test: makes them, and remembers
 // what became of each.
 //
-// Thread-safety: the BlockRequestOwner is thread-safe; the rest is one thread's.
+// Thread-safety: thread-safe; `wait` is set before other threads are there.
 // Ownership: owns the requests and their buffers; refers to the back-end.
 class BlockRequests final : public BlockRequestOwner {
  public:

@@ -22,6 +22,7 @@
 #include "absl/base/thread_annotations.h"
 #include "absl/strings/str_cat.h"
 #include "libvmm/base/errno_status.h"
+#include "libvmm/base/event_fd.h"
 #include "libvmm/base/mutex.h"
 #include "libvmm/base/status_macros.h"
 
@@ -57,8 +58,8 @@ BlockRequest Rest(const BlockRequest& request) {
 //   - being told: fetched, its owner's OnComplete not returned.
 class UringDisk::Ring {
  public:
-  Ring(std::unique_ptr<DiskFile> file, uint32_t entries)
-      : file_(std::move(file)), entries_(entries) {
+  Ring(std::unique_ptr<DiskFile> file, EventFd ready, uint32_t entries)
+      : file_(std::move(file)), entries_(entries), ready_(std::move(ready)) {
     unstarted_.reserve(entries);
   }
   Ring(const Ring&) = delete;
@@ -70,15 +71,35 @@ class UringDisk::Ring {
   absl::Status Make();
 
   DiskFile& file() { return *file_; }
-  int fd() const { return ring_.ring_fd; }
+  int fd() const { return ready_.fd(); }
 
   BlockAnswer Submit(BlockRequest& request);
   void Start();
   void Drain();
-  void Reap();
+  void OnReady();
 
  private:
   enum class Next : uint8_t { kFinished, kQueued, kBlocking };
+  // Who goes through the ring. kStart does nothing when nothing is to start,
+  // and only kDrain does anything while the ring is drained.
+  enum class Caller : uint8_t { kStart, kLoop, kDrain };
+
+  // Requests that left the ring, to be told about without the lock.
+  struct Batch {
+    std::array<BlockCompletion, kBatch> done;
+    size_t count = 0;
+    // Which of them blocking calls are to finish first.
+    std::array<size_t, kBatch> blocking;
+    size_t blocking_count = 0;
+
+    void Add(BlockRequest& request, BlockAnswer answer) {
+      done[count++] = {&request, answer};
+    }
+    void AddBlocking(BlockRequest& request) {
+      blocking[blocking_count++] = count;
+      Add(request, BlockAnswer::kIoError);
+    }
+  };
 
   // Puts the request, or what is left of it, into the submission ring. False
   // when that is full.
@@ -87,11 +108,19 @@ class UringDisk::Ring {
   // answer when that is kFinished.
   Next OnResult(BlockRequest& request, int result, BlockAnswer& answer)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
-  // Fetches up to kBatch completions and tells what is finished; returns how
-  // many it fetched.
-  size_t ReapBatch(bool draining);
-  // Takes back the oldest request that the kernel did not; null if none.
-  BlockRequest* TakeUnstarted() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  // One submission and one batch of completions. True when there is more.
+  bool Turn(Caller caller);
+  // Turns until there is nothing more, as many as a full ring can take.
+  void GoOn();
+  void SubmitUnstarted() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  // Requests that the kernel did not take, into the batch.
+  void TakeUnstarted(Batch& batch) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  void Fetch(Batch& batch) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  [[nodiscard]] bool HasUnstarted() const
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  // Completions signal ready_, or do not.
+  void SetSignals(bool on) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  void Finish(Batch& batch);
 
   void Tell(std::span<const BlockCompletion> completions);
 
@@ -99,6 +128,8 @@ class UringDisk::Ring {
   const uint32_t entries_;
   bool made_ = false;
 
+  // Counts completions that nobody looked for.
+  const EventFd ready_;
   Mutex mutex_;
   io_uring ring_ = {};
   // Entries of the submission ring that the kernel has not taken, in their
@@ -126,6 +157,10 @@ absl::Status UringDisk::Ring::Make() {
     return ErrnoStatus(-result, absl::StrCat("io_uring_setup(", entries_, ")"));
   }
   made_ = true;
+  if (const int result = ::io_uring_register_eventfd(&ring_, ready_.fd());
+      result != 0) {
+    return ErrnoStatus(-result, "io_uring_register(IORING_REGISTER_EVENTFD)");
+  }
   return absl::OkStatus();
 }
 
@@ -192,41 +227,50 @@ BlockAnswer UringDisk::Ring::Submit(BlockRequest& request) {
   return file_->Run(request);
 }
 
-BlockRequest* UringDisk::Ring::TakeUnstarted() {
+void UringDisk::Ring::SubmitUnstarted() {
+  while (!unstarted_.empty()) {
+    const int taken = ::io_uring_submit(&ring_);
+    if (taken == -EINTR) continue;
+    if (taken <= 0) return;
+    unstarted_.erase(unstarted_.begin(),
+                     unstarted_.begin() + std::min<std::ptrdiff_t>(
+                                              taken, std::ssize(unstarted_)));
+  }
+}
+
+void UringDisk::Ring::TakeUnstarted(Batch& batch) {
   for (Entry& entry : unstarted_) {
+    if (batch.count == kBatch) return;
     if (entry.request == nullptr) continue;
     // The kernel will take the entry sooner or later.
     ::io_uring_prep_nop(entry.sqe);
     ::io_uring_sqe_set_data(entry.sqe, nullptr);
-    --in_flight_;
-    telling_.fetch_add(1, std::memory_order_relaxed);
-    return std::exchange(entry.request, nullptr);
+    batch.AddBlocking(*std::exchange(entry.request, nullptr));
   }
-  return nullptr;
+}
+
+bool UringDisk::Ring::HasUnstarted() const {
+  return std::ranges::any_of(
+      unstarted_, [](const Entry& entry) { return entry.request != nullptr; });
+}
+
+void UringDisk::Ring::SetSignals(bool on) {
+  // Kernels before 5.8 have no such flag: they signal more than is needed.
+  if (ring_.cq.kflags == nullptr) return;
+  const std::atomic_ref<unsigned> flags(*ring_.cq.kflags);
+  if (on) {
+    // Ordered before the next look at the completion ring: what is not seen
+    // there then, the kernel puts there later and finds the flag gone.
+    flags.fetch_and(~IORING_CQ_EVENTFD_DISABLED, std::memory_order_seq_cst);
+  } else {
+    flags.store(flags.load(std::memory_order_relaxed) |
+                    IORING_CQ_EVENTFD_DISABLED,
+                std::memory_order_relaxed);
+  }
 }
 
 void UringDisk::Ring::Start() {
-  while (true) {
-    BlockRequest* request = nullptr;
-    {
-      const MutexLock lock(mutex_);
-      while (!unstarted_.empty()) {
-        const int taken = ::io_uring_submit(&ring_);
-        if (taken == -EINTR) continue;
-        if (taken <= 0) break;
-        unstarted_.erase(
-            unstarted_.begin(),
-            unstarted_.begin() +
-                std::min<std::ptrdiff_t>(taken, std::ssize(unstarted_)));
-      }
-      request = TakeUnstarted();
-    }
-    if (request == nullptr) return;
-    // The kernel takes no more now, and nothing says when it will.
-    BlockRequest rest = Rest(*request);
-    const BlockCompletion done{request, file_->Run(rest)};
-    Tell(std::span(&done, 1));
-  }
+  if (Turn(Caller::kStart)) GoOn();
 }
 
 UringDisk::Ring::Next UringDisk::Ring::OnResult(BlockRequest& request,
@@ -256,48 +300,61 @@ UringDisk::Ring::Next UringDisk::Ring::OnResult(BlockRequest& request,
   return Queue(request) ? Next::kQueued : Next::kBlocking;
 }
 
-size_t UringDisk::Ring::ReapBatch(bool draining) {
-  std::array<BlockCompletion, kBatch> done;
-  std::array<size_t, kBatch> blocking;
-  size_t count = 0;
-  size_t blocking_count = 0;
-  unsigned fetched_count = 0;
-  bool queued = false;
+void UringDisk::Ring::Fetch(Batch& batch) {
+  std::array<io_uring_cqe*, kBatch> fetched;
+  const unsigned count =
+      ::io_uring_peek_batch_cqe(&ring_, fetched.data(),
+                                static_cast<unsigned>(kBatch - batch.count));
+  for (const io_uring_cqe* const cqe : std::span(fetched).first(count)) {
+    auto* const request =
+        static_cast<BlockRequest*>(::io_uring_cqe_get_data(cqe));
+    if (request == nullptr) continue;
+    BlockAnswer answer;
+    switch (OnResult(*request, cqe->res, answer)) {
+      case Next::kQueued:
+        break;
+      case Next::kBlocking:
+        batch.AddBlocking(*request);
+        break;
+      case Next::kFinished:
+        batch.Add(*request, answer);
+        break;
+    }
+  }
+  ::io_uring_cq_advance(&ring_, count);
+}
+
+bool UringDisk::Ring::Turn(Caller caller) {
+  Batch batch;
+  bool more = false;
   {
     const MutexLock lock(mutex_);
-    if (draining_ != draining) return 0;
-    std::array<io_uring_cqe*, kBatch> fetched;
-    fetched_count = ::io_uring_peek_batch_cqe(&ring_, fetched.data(), kBatch);
-    for (const io_uring_cqe* const cqe :
-         std::span(fetched).first(fetched_count)) {
-      auto* const request =
-          static_cast<BlockRequest*>(::io_uring_cqe_get_data(cqe));
-      if (request == nullptr) continue;
-      BlockCompletion& completion = done[count];
-      completion.request = request;
-      switch (OnResult(*request, cqe->res, completion.answer)) {
-        case Next::kQueued:
-          queued = true;
-          continue;
-        case Next::kBlocking:
-          blocking[blocking_count++] = count;
-          break;
-        case Next::kFinished:
-          break;
-      }
-      ++count;
-    }
-    ::io_uring_cq_advance(&ring_, fetched_count);
-    in_flight_ -= static_cast<uint32_t>(count);
-    telling_.fetch_add(static_cast<uint32_t>(count), std::memory_order_relaxed);
+    if (draining_ != (caller == Caller::kDrain)) return false;
+    if (caller == Caller::kStart && unstarted_.empty()) return false;
+    // What the page cache has is complete when the call returns: no loop need
+    // wake for it.
+    SetSignals(false);
+    SubmitUnstarted();
+    // What is left, the kernel does not take now, and nothing says when it
+    // will.
+    TakeUnstarted(batch);
+    Fetch(batch);
+    SetSignals(true);
+    more = HasUnstarted() || ::io_uring_cq_ready(&ring_) != 0;
+    in_flight_ -= static_cast<uint32_t>(batch.count);
+    telling_.fetch_add(static_cast<uint32_t>(batch.count),
+                       std::memory_order_relaxed);
   }
-  if (queued) Start();
-  for (const size_t i : std::span(blocking).first(blocking_count)) {
-    BlockRequest rest = Rest(*done[i].request);
-    done[i].answer = file_->Run(rest);
+  Finish(batch);
+  return more;
+}
+
+void UringDisk::Ring::Finish(Batch& batch) {
+  for (const size_t i : std::span(batch.blocking).first(batch.blocking_count)) {
+    BlockRequest rest = Rest(*batch.done[i].request);
+    batch.done[i].answer = file_->Run(rest);
   }
-  if (count > 0) Tell(std::span(done).first(count));
-  return fetched_count;
+  if (batch.count > 0) Tell(std::span(batch.done).first(batch.count));
 }
 
 void UringDisk::Ring::Tell(std::span<const BlockCompletion> completions) {
@@ -315,12 +372,17 @@ void UringDisk::Ring::Tell(std::span<const BlockCompletion> completions) {
   }
 }
 
-void UringDisk::Ring::Reap() {
-  // As many as there can be at once: those that come meanwhile make the
-  // descriptor readable again.
-  for (uint32_t reaped = 0; reaped <= entries_; reaped += kBatch) {
-    if (ReapBatch(/*draining=*/false) < kBatch) return;
+void UringDisk::Ring::GoOn() {
+  for (uint32_t turns = entries_ / kBatch + 2; turns > 0; --turns) {
+    if (!Turn(Caller::kLoop)) return;
   }
+  // Requests of other threads came meanwhile. The loop's turn.
+  ready_.Signal();
+}
+
+void UringDisk::Ring::OnReady() {
+  (void)ready_.Drain();
+  GoOn();
 }
 
 void UringDisk::Ring::Drain() {
@@ -340,9 +402,8 @@ void UringDisk::Ring::Drain() {
       }
     }
   }
-  Start();
   while (true) {
-    while (ReapBatch(/*draining=*/true) > 0) {
+    while (Turn(Caller::kDrain)) {
     }
     {
       const MutexLock lock(mutex_);
@@ -370,7 +431,9 @@ absl::StatusOr<std::unique_ptr<UringDisk>> UringDisk::Create(
   }
   LIBVMM_ASSIGN_OR_RETURN(std::unique_ptr<DiskFile> file,
                           DiskFile::Create(std::move(fd), options.file));
-  auto ring = std::make_unique<Ring>(std::move(file), options.entries);
+  LIBVMM_ASSIGN_OR_RETURN(EventFd ready, EventFd::Create());
+  auto ring = std::make_unique<Ring>(std::move(file), std::move(ready),
+                                     options.entries);
   LIBVMM_RETURN_IF_ERROR(ring->Make());
   return std::unique_ptr<UringDisk>(new UringDisk(std::move(ring)));
 }
@@ -395,7 +458,7 @@ short UringDisk::events() const { return POLLIN; }
 absl::Duration UringDisk::NextDeadline() const {
   return absl::InfiniteDuration();
 }
-void UringDisk::OnReady(short) { ring_->Reap(); }
+void UringDisk::OnReady(short) { ring_->OnReady(); }
 void UringDisk::OnDeadline() {}
 
 }  // namespace libvmm

@@ -19,18 +19,22 @@ namespace libvmm {
 
 // A regular file or block device as a disk, by io_uring(7): requests are queued
 // to the kernel, several by one system call, and what they came to is fetched
-// when the ring's descriptor is readable. The embedder's loop watches that.
+// when the disk's descriptor is readable. The embedder's loop watches that.
+//
+// What the kernel does at once, as reads from its page cache, is told inside
+// Start, and the descriptor stays quiet: no thread is woken for it.
 //
 // A transfer that the kernel does in part is queued again for the rest. What
 // the ring cannot take now (the kernel is short of memory, buffers that
 // O_DIRECT refuses) is done by blocking calls instead.
 //
 // Thread-safety: thread-safe; OnReady may run beside Submit.
-// Ownership: owns the file's descriptor and the ring. Destroyed only when
-//     drained.
+// Ownership: owns the file's descriptor, the ring and an eventfd. Destroyed
+//     only when drained.
 // Errors: of Create and UpdateCapacity.
 // Cost: a short lock for Submit, Start and OnReady each; a system call for each
-//     Start with something to start, none to fetch completions.
+//     Start with something to start, none to fetch completions, one for each
+//     OnReady.
 class UringDisk final : public BlockBackend, public EventSource {
  public:
   struct Options {
@@ -56,7 +60,7 @@ class UringDisk final : public BlockBackend, public EventSource {
   void Start() override;
   void Drain() override;
 
-  // EventSource: the ring's descriptor.
+  // EventSource: an eventfd that the kernel raises (IORING_REGISTER_EVENTFD).
   [[nodiscard]] int fd() const override;
   [[nodiscard]] short events() const override;
   [[nodiscard]] absl::Duration NextDeadline() const override;

@@ -21,6 +21,7 @@
 
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
+#include "libvmm/base/event_fd.h"
 #include "libvmm/base/unique_fd.h"
 #include "libvmm/testing/block_requests.h"
 #include "libvmm/testing/empty_file.h"
@@ -39,6 +40,7 @@ using ::testing::HasSubstr;
 // What liburing is made to do below, and what it was asked.
 struct Kernel {
   int setup_error = 0;
+  int register_error = 0;
   // Submissions fail with this errno, unless zero; the next one with EINTR.
   int submit_error = 0;
   bool interrupt_submit = false;
@@ -68,6 +70,13 @@ int __wrap_io_uring_queue_init_params(unsigned entries, io_uring* ring,
     return -libvmm::kernel->setup_error;
   }
   return __real_io_uring_queue_init_params(entries, ring, params);
+}
+int __real_io_uring_register_eventfd(io_uring* ring, int fd);
+int __wrap_io_uring_register_eventfd(io_uring* ring, int fd) {
+  if (libvmm::kernel != nullptr && libvmm::kernel->register_error != 0) {
+    return -libvmm::kernel->register_error;
+  }
+  return __real_io_uring_register_eventfd(ring, fd);
 }
 int __real_io_uring_submit(io_uring* ring);
 int __wrap_io_uring_submit(io_uring* ring) {
@@ -181,6 +190,14 @@ TEST_F(UringDiskTest, AHostWithoutIoUringIsNamed) {
   }
 }
 
+TEST_F(UringDiskTest, AHostThatRefusesTheEventFdIsNamed) {
+  MAKE_OR_SKIP();
+  kernel_.register_error = ENOMEM;
+  EXPECT_THAT(UringDisk::Create(EmptyFile(), {}).status(),
+              StatusIs(absl::StatusCode::kResourceExhausted,
+                       HasSubstr("IORING_REGISTER_EVENTFD")));
+}
+
 TEST_F(UringDiskTest, EntriesAreChecked) {
   for (const uint32_t entries : {0u, 3u, 8192u}) {
     EXPECT_THAT(
@@ -203,6 +220,19 @@ TEST_F(UringDiskTest, RequestsAreStartedTogether) {
   // Nothing left to start, nothing asked of the kernel.
   disk_->Start();
   EXPECT_EQ(kernel_.submissions.size(), 1u);
+}
+
+TEST_F(UringDiskTest, WhatThePageCacheHasIsToldInsideStartAndWakesNoLoop) {
+  MAKE_OR_SKIP();
+  for (int round = 0; round < 10; ++round) {
+    const auto& entry = requests_->Submit({.size = 4096});
+    disk_->Start();
+    if (requests_->Answer(entry) == BlockAnswer::kPending) {
+      GTEST_SKIP() << "this kernel does not read this file at once";
+    }
+    EXPECT_EQ(requests_->Answer(entry), BlockAnswer::kOk);
+    EXPECT_FALSE(IsReadable(disk_->fd()));
+  }
 }
 
 TEST_F(UringDiskTest, AFlushIsADataSyncAndADurableWriteOneOfItsOwn) {
@@ -243,7 +273,7 @@ TEST_F(UringDiskTest, AFullRingSaysLaterAndThenThatThereIsRoom) {
             BlockAnswer::kLater);
   EXPECT_EQ(requests_->rooms(), 0);
   disk_->Start();
-  requests_->wait();
+  while (requests_->rooms() == 0) requests_->wait();
   EXPECT_EQ(requests_->rooms(), 1);
   EXPECT_EQ(requests_->Run(write, data), BlockAnswer::kOk);
   EXPECT_EQ(requests_->rooms(), 1);
@@ -372,6 +402,40 @@ TEST_F(UringDiskTest, AFileThatShrankGivesErrors) {
   EXPECT_EQ(requests_->Read(0, back), BlockAnswer::kIoError);
   ASSERT_OK(disk_->UpdateCapacity());
   EXPECT_EQ(disk_->capacity(), 4096u);
+}
+
+// Threads start requests and wait for each, a loop sleeps until the descriptor
+// is readable: were one completion seen by none of them and not signalled, the
+// test would stand still.
+TEST_F(UringDiskTest, EveryCompletionIsSeenInStartOrSignalled) {
+  MAKE_OR_SKIP({}, /*watch=*/false);
+  const EventFd stop = *EventFd::Create();
+  std::thread loop([&] {
+    while (true) {
+      pollfd polls[] = {{.fd = disk_->fd(), .events = POLLIN, .revents = 0},
+                        {.fd = stop.fd(), .events = POLLIN, .revents = 0}};
+      ::poll(polls, 2, -1);
+      if (polls[1].revents != 0) return;
+      if (polls[0].revents != 0) disk_->OnReady(polls[0].revents);
+    }
+  });
+  requests_->wait = [] { std::this_thread::yield(); };
+  std::vector<std::thread> threads;
+  for (uint64_t id = 0; id < 2; ++id) {
+    threads.emplace_back([this, id] {
+      const std::vector<std::byte> data = Pattern(512);
+      std::vector<std::byte> back(512);
+      for (int round = 0; round < Repetitions(500); ++round) {
+        // Done by the kernel's workers, and at once.
+        ASSERT_EQ(requests_->Write(id * 512, data), BlockAnswer::kOk);
+        ASSERT_EQ(requests_->Read(id * 512, back), BlockAnswer::kOk);
+        ASSERT_EQ(back, data);
+      }
+    });
+  }
+  for (std::thread& thread : threads) thread.join();
+  stop.Signal();
+  loop.join();
 }
 
 // Submit, Start and OnReady on threads of their own, and drained again and
