@@ -101,8 +101,8 @@ struct PcTapNet {
 // connections as its own user: no privilege needed.
 struct PcUserNet {};
 
-// A cable to another machine that has the same name: PcVirtioHost::join_pair
-// knows them.
+// A cable to another machine that has the same name: PcVirtioHost::open_net
+// makes it.
 struct PcPairNet {
   std::string name = "";
 };

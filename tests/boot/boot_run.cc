@@ -35,12 +35,12 @@ absl::Status Serve(Pc& pc, const vmm::VcpuThreads& threads, const EventFd& done,
 
 absl::StatusOr<BootRun> RunToStop(const Kvm& kvm, const PcConfig& config,
                                   absl::string_view marker,
-                                  absl::Duration limit) {
+                                  absl::Duration limit, BootHost host) {
   BootRun run;
   const SystemClock clock;
   const absl::Duration begin = clock.Monotonic();
-  PcHost host;
-  host.serial[0].output = [&](std::span<const std::byte> bytes) {
+  std::unique_ptr<Pc> pc;
+  host.pc.serial[0].output = [&](std::span<const std::byte> bytes) {
     run.console.append(reinterpret_cast<const char*>(bytes.data()),
                        bytes.size());
     if (run.to_marker == absl::InfiniteDuration() &&
@@ -48,10 +48,10 @@ absl::StatusOr<BootRun> RunToStop(const Kvm& kvm, const PcConfig& config,
         absl::StrContains(run.console, marker)) {
       run.to_marker = clock.Monotonic() - begin;
     }
+    if (host.heard) host.heard(*pc, run.console);
   };
   LIBVMM_ASSIGN_OR_RETURN(const EventFd done, EventFd::Create());
-  LIBVMM_ASSIGN_OR_RETURN(std::unique_ptr<Pc> pc,
-                          Pc::Create(kvm, config, std::move(host)));
+  LIBVMM_ASSIGN_OR_RETURN(pc, Pc::Create(kvm, config, std::move(host.pc)));
   vmm::VcpuThreads threads(*pc, done);
   const absl::Status served = Serve(*pc, threads, done, begin + limit);
   if (!served.ok()) {

@@ -17,8 +17,10 @@
 #include <cstdlib>
 #include <fstream>
 #include <memory>
+#include <mutex>
 #include <sstream>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "absl/strings/match.h"
@@ -26,8 +28,16 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_split.h"
 #include "absl/time/time.h"
+#include "libvmm/devices/virtio/input/input_codes.h"
+#include "libvmm/devices/virtio/input/virtio_input.h"
+#include "libvmm/kvm/kvm.h"
+#include "libvmm/platform/pc.h"
+#include "libvmm/platform/pc_config.h"
+#include "libvmm/platform/pc_stop.h"
+#include "libvmm/platform/pc_virtio.h"
 #include "libvmm/testing/kvm_available.h"
 #include "libvmm/testing/status_matchers.h"
+#include "tests/boot/boot_run.h"
 #include "tests/boot/guest_report.h"
 #include "tests/virtio/child_process.h"
 
@@ -366,6 +376,97 @@ TEST_P(DebianVirtio, SharedFoldersAreMounted) {
   EXPECT_EQ(::stat((folder + "/folder/moved").c_str(), &status), 0);
   EXPECT_EQ(status.st_mode & 07777, 0600u);
   EXPECT_NE(::lstat((folder + "/folder/link").c_str(), &status), 0);
+}
+
+using Frame = std::vector<VirtioInput::Event>;
+
+// A, and B before A is up again.
+std::vector<Frame> TypedKeys() {
+  constexpr uint16_t kA = 30;
+  constexpr uint16_t kB = 48;
+  return {{{.type = input_code::kKey, .code = kA, .value = 1}},
+          {{.type = input_code::kKey, .code = kA, .value = 0},
+           {.type = input_code::kKey, .code = kB, .value = 1}},
+          {{.type = input_code::kKey, .code = kB, .value = 0}}};
+}
+
+std::vector<Frame> Click(uint32_t x) {
+  return {{{.type = input_code::kAbsolute, .code = input_code::kX, .value = x},
+           {.type = input_code::kAbsolute,
+            .code = input_code::kY,
+            .value = 0x7001}},
+          {{.type = input_code::kKey,
+            .code = input_code::kButtonLeft,
+            .value = 1}}};
+}
+
+// A keyboard and a tablet under the kernel's evdev. The guest reads what the
+// host sends when it is ready, and sets a light.
+TEST_P(DebianVirtio, KeyboardAndTabletGiveEventsAndTakeLights) {
+  PcConfig config;
+  config.boot = PcLinuxBoot{
+      .kernel = Lab("guest/vmlinuz"),
+      .initrd = Lab("guest/initrd"),
+      .command_line =
+          "console=ttyS0 quiet panic=-1 libvmm.report=warnings "
+          "libvmm.work=rebind+virtio_input+3,"
+          "input_work+keyboard+8+1100010001000000,"
+          "input_work+tablet+5,rebind+virtio_input+1,input_work+tablet+5 "
+          "libvmm.do=poweroff"};
+  config.virtio.keyboard.emplace();
+  config.virtio.tablet.emplace();
+  if (absl::string_view(GetParam()) == "Mmio") {
+    config.virtio.transport = PcVirtioTransport::kMmio;
+  }
+  std::mutex mutex;
+  std::vector<VirtioInput::Event> lights;
+  boot_test::BootHost host;
+  host.pc.virtio.keyboard.status = [&](const VirtioInput::Event& event) {
+    const std::lock_guard<std::mutex> lock(mutex);
+    if (event.type == input_code::kLed) lights.push_back(event);
+  };
+  // Each time that the guest is ready.
+  size_t answered = 0;
+  host.heard = [&](Pc& pc, absl::string_view console) {
+    if (!absl::EndsWith(console, "\n")) return;
+    std::vector<std::string> ready = GuestReport(console).Values("input_work");
+    std::erase_if(ready, [](absl::string_view line) {
+      return !absl::StartsWith(line, "ready");
+    });
+    for (; answered < ready.size(); ++answered) {
+      const bool keys = ready[answered] == "ready keyboard";
+      VirtioInput& device =
+          keys ? *pc.virtio().keyboard() : *pc.virtio().tablet();
+      for (const Frame& frame :
+           keys ? TypedKeys() : Click(1000 + static_cast<uint32_t>(answered))) {
+        EXPECT_EQ(device.Send(frame), VirtioInput::SendResult::kTaken);
+      }
+    }
+  };
+  ASSERT_OK_AND_ASSIGN(const Kvm kvm, Kvm::Open());
+  ASSERT_OK_AND_ASSIGN(
+      const boot_test::BootRun run,
+      boot_test::RunToStop(kvm, config, "", kLimit, std::move(host)));
+  const Guest guest = {.exit_code = 0, .console = run.console};
+  SCOPED_TRACE(guest.console);
+  EXPECT_EQ(run.stop.reason, PcStopReason::kPowerOff) << run.stop.source;
+  EXPECT_THAT(Works(guest),
+              ElementsAre("rebind 0", "input_work 0", "input_work 0",
+                          "rebind 0", "input_work 0"));
+  // Type, code and value of each, as they lie in memory.
+  const std::string report = "0000000000000000";
+  EXPECT_THAT(
+      GuestReport(guest.console).Values("input_work"),
+      ElementsAre("ready keyboard", "1100010001000000", "01001e0001000000",
+                  report, "01001e0000000000", "0100300001000000", report,
+                  "0100300000000000", report,  //
+                  "ready tablet", "03000000e9030000", "0300010001700000",
+                  report, "0100100101000000", report,  //
+                  "ready tablet", "03000000ea030000", "0300010001700000",
+                  report, "0100100101000000", report));
+  ASSERT_THAT(lights, SizeIs(1));
+  EXPECT_EQ(lights[0].code, input_code::kCapsLock);
+  EXPECT_EQ(lights[0].value, 1u);
 }
 
 // One process, one guest after the other on the same devices.

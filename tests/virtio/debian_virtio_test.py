@@ -17,10 +17,10 @@ from lab import guest, jobs, packages, report, session  # noqa: E402
 # See tests/boot/debian_boot_test.py.
 CPUS = 1
 LIMIT_SECONDS = 1500
-MODULES = ("virtio_balloon", "virtio_blk", "virtio_console", "virtio_mmio",
-           "virtio_net", "virtio_pci", "virtio-rng", "virtiofs",
+MODULES = ("evdev", "virtio_balloon", "virtio_blk", "virtio_console",
+           "virtio_input", "virtio_mmio", "virtio_net", "virtio_pci", "virtio-rng", "virtiofs",
            "vmw_vsock_virtio_transport")
-GUEST_SCRIPTS = ("balloon_wait", "console_say", "net_up", "rebind", "rng_read",
+GUEST_SCRIPTS = ("balloon_wait", "console_say", "input_work", "net_up", "rebind", "rng_read",
                  "root_work", "share_work", "sync_checker", "sync_writer")
 # Beside what this repository makes.
 HOST_PROGRAMS = ("e2fsck", "mke2fs")

@@ -116,8 +116,7 @@ class UringDisk::Ring {
   // Requests that the kernel did not take, into the batch.
   void TakeUnstarted(Batch& batch) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   void Fetch(Batch& batch) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
-  [[nodiscard]] bool HasUnstarted() const
-      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  [[nodiscard]] bool HasUnstarted() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   // Completions signal ready_, or do not.
   void SetSignals(bool on) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   void Finish(Batch& batch);
@@ -263,9 +262,9 @@ void UringDisk::Ring::SetSignals(bool on) {
     // there then, the kernel puts there later and finds the flag gone.
     flags.fetch_and(~IORING_CQ_EVENTFD_DISABLED, std::memory_order_seq_cst);
   } else {
-    flags.store(flags.load(std::memory_order_relaxed) |
-                    IORING_CQ_EVENTFD_DISABLED,
-                std::memory_order_relaxed);
+    flags.store(
+        flags.load(std::memory_order_relaxed) | IORING_CQ_EVENTFD_DISABLED,
+        std::memory_order_relaxed);
   }
 }
 
@@ -302,9 +301,8 @@ UringDisk::Ring::Next UringDisk::Ring::OnResult(BlockRequest& request,
 
 void UringDisk::Ring::Fetch(Batch& batch) {
   std::array<io_uring_cqe*, kBatch> fetched;
-  const unsigned count =
-      ::io_uring_peek_batch_cqe(&ring_, fetched.data(),
-                                static_cast<unsigned>(kBatch - batch.count));
+  const unsigned count = ::io_uring_peek_batch_cqe(
+      &ring_, fetched.data(), static_cast<unsigned>(kBatch - batch.count));
   for (const io_uring_cqe* const cqe : std::span(fetched).first(count)) {
     auto* const request =
         static_cast<BlockRequest*>(::io_uring_cqe_get_data(cqe));
