@@ -15,10 +15,6 @@ from lab import guest, jobs, packages, report, session  # noqa: E402
 
 # At a time; each has a part of the cases.
 PROGRAMS = 1
-# Of the lab's machine. With two, code that one CPU changes while another runs it may
-# stay as it was (tests/lab/README.md), and a guest's kernel on several vCPUs changes
-# its code all the time. One is not slower in all.
-CPUS = 1
 LIMIT_SECONDS = 800
 # Tells the machine of a panic.
 MODULES = ("pvpanic-mmio",)
@@ -51,7 +47,7 @@ def main():
     with tempfile.TemporaryDirectory(prefix="debian_boot.") as work:
         guest.make(work, folder, MODULES)
         session.run(folder, os.path.abspath("tests/lab"), listed, sheet,
-                    stock_kvm_lab.say, {"guest": work}, PROGRAMS, cpus=CPUS)
+                    stock_kvm_lab.say, {"guest": work}, PROGRAMS)
     sheet.junit().write(xml_path)
     return stock_kvm_lab.summary(sheet.results)
 

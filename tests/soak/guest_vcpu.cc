@@ -249,11 +249,16 @@ absl::Status GuestVcpu::ServePort(const Exit& exit) {
     ++doorbell_exits_;
     return ServeUnclaimed(exit);
   }
-  if (pio.port - ChannelPort(index_) >= static_cast<int>(kChannelSize)) {
+  if (pio.port < ChannelPort(index_) ||
+      pio.port - ChannelPort(index_) >= static_cast<int>(kChannelSize)) {
     return Mismatch("the port of an exit", pio.port, ChannelPort(index_));
   }
-  if (dispatcher_.Dispatch(exit) != DispatchResult::kHandled) {
-    return Mismatch("the channel was not found");
+  const DispatchResult result = dispatcher_.Dispatch(exit);
+  if (result != DispatchResult::kHandled) {
+    return Mismatch(absl::StrCat("at port ", pio.port,
+                                 " the channel was not found: result"),
+                    static_cast<uint64_t>(result),
+                    static_cast<uint64_t>(DispatchResult::kHandled));
   }
   return absl::OkStatus();
 }

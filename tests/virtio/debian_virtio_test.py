@@ -14,8 +14,6 @@ sys.path.insert(0, os.path.join(root(), "tools", "lib"))
 import stock_kvm_lab  # noqa: E402
 from lab import guest, jobs, packages, report, session  # noqa: E402
 
-# See tests/boot/debian_boot_test.py.
-CPUS = 1
 LIMIT_SECONDS = 1500
 MODULES = ("evdev", "virtio_balloon", "virtio_blk", "virtio_console",
            "virtio_input", "virtio_mmio", "virtio_net", "virtio_pci", "virtio-rng", "virtiofs",
@@ -79,7 +77,7 @@ def main():
         guest.make(os.path.join(work, "guest"), folder, MODULES, guest_programs())
         make_root(os.path.join(work, "root"), folder)
         session.run(folder, os.path.abspath("tests/lab"), listed, sheet,
-                    stock_kvm_lab.say, {"virtio": work}, 1, cpus=CPUS)
+                    stock_kvm_lab.say, {"virtio": work}, 1)
     sheet.junit().write(xml_path)
     return stock_kvm_lab.summary(sheet.results)
 

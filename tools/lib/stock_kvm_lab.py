@@ -43,7 +43,7 @@ def parse(arguments):
     parser.add_argument("--out")
     parser.add_argument("--parallel", type=int, default=2)
     parser.add_argument("--memory", type=int, default=3072)
-    parser.add_argument("--cpus", type=int, default=2)
+    parser.add_argument("--cpus", type=int, default=1)
     parser.add_argument("programs", nargs="*")
     passed_on = []
     if "--" in arguments:

@@ -48,8 +48,8 @@ class Result:
             pass
         failed = any(case.find("failure") is not None for case in cases)
         if (self.failure and not failed) or not cases:
-            case = xml.Element("testcase", name=self.name, status="run",
-                               time=f"{self.seconds:.3f}")
+            case = xml.Element("testcase", classname=self.name, name="program",
+                               status="run", time=f"{self.seconds:.3f}")
             if self.failure or not self.ended:
                 failure = xml.SubElement(
                     case, "failure", message=self.failure or "was not run")

@@ -47,7 +47,7 @@ def build_initramfs(path, packages, tools, jobs, parallel, data, shell=None):
         archive.write(out)
 
 
-def run(packages, tools, jobs, report, say, data=(), parallel=2, memory=3072, cpus=2,
+def run(packages, tools, jobs, report, say, data=(), parallel=2, memory=3072, cpus=1,
         counted=False):
     """Runs every job, in a new machine when one goes down; fills `report`.
 
