@@ -60,8 +60,9 @@ Virtio devices; those that name no transport are on PCI, with --no-pci over MMIO
                      (all of these take transport=pci|mmio and
                      doorbell=inline|eventfd|poll, too)
   --virtio-mmio      all over MMIO that name no transport
-  --doorbell HOW     how guests ring: inline (default), on the vCPU's thread;
-                     eventfd, in this program's loop; poll, not at all
+  --doorbell HOW     how guests ring: inline, on the vCPU's thread; eventfd, in
+                     this program's loop (default of --net and io_uring, others
+                     are inline); poll, not at all
   --split-rings      do not offer packed rings
 
 This program:

@@ -364,6 +364,7 @@ absl::StatusOr<Options> ParseOptions(int argc, char** argv) {
     return Wrong(absl::StrCat("what is ", argv[optind], "? See --help"));
   }
   LIBVMM_RETURN_IF_ERROR(Complete(std::move(words), options.config));
+  ChooseDoorbells(options.config.virtio);
   LIBVMM_RETURN_IF_ERROR(ValidatePcConfig(options.config));
   return options;
 }

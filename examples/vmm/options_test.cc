@@ -239,6 +239,26 @@ TEST(OptionsTest, WhatAllVirtioDevicesShare) {
             PcVirtioDoorbell::kPoll);
 }
 
+TEST(OptionsTest, NetworksAndIoUringDisksRingInTheLoopUnlessTold) {
+  const auto doorbells = [](std::vector<std::string> more) {
+    std::vector<std::string> words = {"--disk", "a",
+                                      "--disk", "b,io_uring",
+                                      "--disk", "c,io_uring,doorbell=inline",
+                                      "--net",  "user"};
+    words.insert(words.end(), more.begin(), more.end());
+    const PcVirtioConfig virtio = Config(words).virtio;
+    std::vector<PcVirtioDoorbell> found;
+    for (const PcDisk& disk : virtio.disks) found.push_back(disk.plug.doorbell);
+    found.push_back(virtio.nets[0].plug.doorbell);
+    return found;
+  };
+  using enum PcVirtioDoorbell;
+  EXPECT_THAT(doorbells({}),
+              ::testing::ElementsAre(kDefault, kEventFd, kInline, kEventFd));
+  EXPECT_THAT(doorbells({"--doorbell", "poll"}),
+              ::testing::ElementsAre(kDefault, kDefault, kInline, kDefault));
+}
+
 TEST(OptionsTest, WrongVirtioOptionsAreNamed) {
   struct Row {
     std::vector<std::string> words;

@@ -16,6 +16,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/time/time.h"
+#include "examples/vmm/batch_scheduling.h"
 #include "examples/vmm/progress.h"
 #include "examples/vmm/start_pages.h"
 #include "examples/vmm/terminal.h"
@@ -152,6 +153,7 @@ absl::StatusOr<PcStop> Session::Boot() {
   absl::Status ran;
   {
     VcpuThreads threads(*pc, attention_);
+    const BatchScheduling batch;
     served = Serve(*pc, threads);
     ran = threads.Join();
   }

@@ -251,4 +251,16 @@ absl::StatusOr<PcVirtioDoorbell> ParseDoorbell(absl::string_view text) {
   return doorbell;
 }
 
+void ChooseDoorbells(PcVirtioConfig& virtio) {
+  if (virtio.doorbell != PcVirtioDoorbell::kDefault) return;
+  const auto choose = [](PcVirtioPlug& plug) {
+    if (plug.doorbell != PcVirtioDoorbell::kDefault) return;
+    plug.doorbell = PcVirtioDoorbell::kEventFd;
+  };
+  for (PcDisk& disk : virtio.disks) {
+    if (disk.io == PcDisk::Io::kIoUring) choose(disk.plug);
+  }
+  for (PcNet& net : virtio.nets) choose(net.plug);
+}
+
 }  // namespace vmm

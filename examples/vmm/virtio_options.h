@@ -37,6 +37,10 @@ absl::StatusOr<libvmm::PcConsole> ParseVirtioConsole(absl::string_view text);
 // "inline", "eventfd", "poll".
 absl::StatusOr<libvmm::PcVirtioDoorbell> ParseDoorbell(absl::string_view text);
 
+// Where nothing was said: networks, and disks behind io_uring, whose other half
+// the loop serves anyway, are the loop's wholly.
+void ChooseDoorbells(libvmm::PcVirtioConfig& virtio);
+
 }  // namespace vmm
 
 #endif  // LIBVMM_EXAMPLES_VMM_VIRTIO_OPTIONS_H_
