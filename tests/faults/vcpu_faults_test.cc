@@ -4,6 +4,7 @@
 #include <signal.h>
 
 #include <cerrno>
+#include <cstdint>
 #include <memory>
 #include <utility>
 #include <vector>
@@ -196,6 +197,41 @@ TEST_F(VcpuFaultsTest, WholeImage) {
             return image.Compare(machine.vcpu).status();
           });
   }
+}
+
+TEST_F(VcpuFaultsTest, WholeImageWithoutSregs2) {
+  Check(KvmScenario("VcpuImage without KVM_GET_SREGS2")
+            .Survives("KVM_GET_LAPIC", {EINVAL}, "taken for none")
+            .Survives("KVM_GET_SREGS2", {ENOTTY}, "KVM_GET_SREGS does")
+            .Answers("KVM_GET_SREGS2",
+                     [](uintptr_t) {
+                       errno = ENOTTY;
+                       return -1;
+                     }),
+        []() -> absl::Status {
+          LIBVMM_ASSIGN_OR_RETURN(Machine machine, SetUpMachine(false));
+          return VcpuImage::Save(machine.vm, machine.vcpu,
+                                 {.parts = VcpuParts::kSpecial})
+              .status();
+        });
+}
+
+// The first of the parts that wait for the entry maps the run page.
+TEST_F(VcpuFaultsTest, ImageAtEntry) {
+  constexpr VcpuParts kFirst[] = {VcpuParts::kSpecial | VcpuParts::kXcrs,
+                                  VcpuParts::kRegisters, VcpuParts::kEvents};
+  Check(KvmScenario("VcpuImage, at the entry"), [&]() -> absl::Status {
+    LIBVMM_ASSIGN_OR_RETURN(Machine machine, SetUpMachine(false));
+    LIBVMM_ASSIGN_OR_RETURN(const VcpuImage image, WithoutFaults([&] {
+                              return VcpuImage::Save(machine.vm, machine.vcpu,
+                                                     {.skip_missing = true});
+                            }));
+    for (const VcpuParts parts : kFirst) {
+      LIBVMM_ASSIGN_OR_RETURN(Machine other, SetUpMachine(false));
+      LIBVMM_RETURN_IF_ERROR(image.RestoreAtEntry(other.vcpu, parts));
+    }
+    return absl::OkStatus();
+  });
 }
 
 TEST_F(VcpuFaultsTest, RestorableMsrs) {
