@@ -45,9 +45,10 @@ Virtio devices; those that name no transport are on PCI, with --no-pci over MMIO
          [,limit=OPS[/BYTES]][,queues=N][,serial=ID]
                      a raw image or block device, /dev/vda and so on; ops and
                      bytes in a second, with K, M, G or T
-  --net tap=NAME|user|pair=NAME[,mac=ADDRESS][,queues=N][,limit=OPS[/BYTES]]
+  --net tap=NAME|user|pair=PATH[,mac=ADDRESS][,queues=N][,limit=OPS[/BYTES]]
                      a network: a tap interface, this user's connections, or a
-                     cable to another machine
+                     cable to another vmm with the same PATH, for which it
+                     waits; queues for tap only
   --vsock CID[,uds=PATH]
                      sockets to the guest: connect to PATH and write "CONNECT
                      port"; its own connections come to PATH_port
@@ -58,7 +59,8 @@ Virtio devices; those that name no transport are on PCI, with --no-pci over MMIO
   --balloon[=MIB]    takes memory back, so much of it at once
   --console          /dev/hvc0 on this terminal, beside or instead of ttyS0
                      (all of these take transport=pci|mmio and
-                     doorbell=inline|eventfd|poll, too)
+                     doorbell=inline|eventfd|poll, too: --console=transport=mmio,
+                     --balloon=64,doorbell=poll)
   --virtio-mmio      all over MMIO that name no transport
   --doorbell HOW     how guests ring: inline, on the vCPU's thread; eventfd, in
                      this program's loop (default of --net and io_uring, others

@@ -8,12 +8,14 @@
 #include <sys/un.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <climits>
 #include <cstring>
 #include <memory>
 #include <utility>
 #include <variant>
+#include <vector>
 
 #include "absl/cleanup/cleanup.h"
 #include "absl/strings/str_cat.h"
@@ -115,19 +117,36 @@ absl::StatusOr<UniqueFd> StartUserNet() {
   return ours;
 }
 
+// What sockets_ is to have.
+absl::StatusOr<std::vector<std::string>> Names(const PcVirtioConfig& config) {
+  std::vector<std::string> names;
+  for (const PcNet& net : config.nets) {
+    const auto* const pair = std::get_if<PcPairNet>(&net.peer);
+    if (pair == nullptr && !std::holds_alternative<PcUserNet>(net.peer)) {
+      continue;
+    }
+    std::string name = pair == nullptr ? kUser : pair->name;
+    if (std::ranges::find(names, name) != names.end()) {
+      return absl::InvalidArgumentError(
+          absl::StrCat("--net ", pair == nullptr ? "user" : "pair=", name,
+                       " comes twice: a machine has one end of it"));
+    }
+    names.push_back(std::move(name));
+  }
+  return names;
+}
+
 }  // namespace
 
 absl::StatusOr<Networks> Networks::Create(
     const PcVirtioConfig& config,
     absl::FunctionRef<void(absl::string_view path)> waiting) {
+  LIBVMM_ASSIGN_OR_RETURN(const std::vector<std::string> names, Names(config));
   Networks networks;
-  for (const PcNet& net : config.nets) {
-    if (const auto* const pair = std::get_if<PcPairNet>(&net.peer)) {
-      LIBVMM_ASSIGN_OR_RETURN(networks.sockets_[pair->name],
-                              OpenPair(pair->name, waiting));
-    } else if (std::holds_alternative<PcUserNet>(net.peer)) {
-      LIBVMM_ASSIGN_OR_RETURN(networks.sockets_[kUser], StartUserNet());
-    }
+  for (const std::string& name : names) {
+    LIBVMM_ASSIGN_OR_RETURN(
+        networks.sockets_[name],
+        name == kUser ? StartUserNet() : OpenPair(name, waiting));
   }
   return networks;
 }

@@ -29,7 +29,8 @@ class Networks {
  public:
   // Opens those of `config`, and waits for their other ends. Before signals are
   // blocked, so that they can end the wait. `waiting` is called before a wait
-  // with the socket's path. Errors name the option and what the host says.
+  // with the socket's path. Errors name the option and what the host says;
+  // kInvalidArgument: the user's network, or a PATH, comes twice.
   static absl::StatusOr<Networks> Create(
       const libvmm::PcVirtioConfig& config,
       absl::FunctionRef<void(absl::string_view path)> waiting);

@@ -72,6 +72,16 @@ TEST_F(NetworksTest, NoNetworkNeedsNothing) {
                 .status());
 }
 
+TEST_F(NetworksTest, NoCableHasTwoEndsInOneMachine) {
+  for (const PcNetPeer& peer :
+       {PcNetPeer(PcPairNet{path_}), PcNetPeer(PcUserNet())}) {
+    EXPECT_THAT(
+        Networks::Create({.nets = {{.peer = peer}, {.peer = peer}}}, Nobody)
+            .status(),
+        StatusIs(kInvalid, HasSubstr("comes twice")));
+  }
+}
+
 TEST_F(NetworksTest, TheFirstOfAPairWaitsForTheSecond) {
   std::optional<Networks> first;
   std::thread other;

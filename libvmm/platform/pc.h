@@ -90,7 +90,7 @@ class Pc {
   // has stopped already.
   void Stop(const PcStop& stop) { stop_.Set(stop); }
   // Lets it run on from where it stopped, for those reasons after which a guest
-  // can: sleep, exit code, panic.
+  // can: sleep, exit code, panic, halt.
   void ClearStop();
 
   // Null when the machine has fewer.

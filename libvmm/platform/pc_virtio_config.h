@@ -83,7 +83,7 @@ struct PcDisk {
   bool read_only = false;
   Cache cache = Cache::kWriteback;
   Io io = Io::kSync;
-  // Each is served on its own.
+  // 1 to 64. Each is served on its own.
   uint32_t queues = 1;
   PcRateLimit limit = {};
   // What the guest reads as the disk's id, at most 20 bytes.
@@ -92,13 +92,14 @@ struct PcDisk {
 };
 
 // A tap interface of the host; made, if there is none of the name and this
-// process may.
+// process may. The name has 1 to 15 bytes.
 struct PcTapNet {
   std::string name = "";
 };
 
 // A network of its own, behind which a program on the host opens the guest's
-// connections as its own user: no privilege needed.
+// connections as its own user: no privilege needed. PcVirtioHost::open_net makes
+// it.
 struct PcUserNet {};
 
 // A cable to another machine that has the same name: PcVirtioHost::open_net
@@ -115,7 +116,7 @@ struct PcNet {
   PcNetPeer peer = {};
   // As 52:54:00:12:34:56. Empty: the guest makes one up.
   std::string mac = "";
-  // Pairs of receive and transmit queues.
+  // Pairs of receive and transmit queues, 1 to 64.
   uint32_t queues = 1;
   // For what it sends, and as much for what it receives.
   PcRateLimit limit = {};

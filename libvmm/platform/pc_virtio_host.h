@@ -64,8 +64,8 @@ struct PcInputHost {
 struct PcVirtioHost {
   // By index of PcVirtioConfig::disks and nets: the back-ends of those without
   // a path and without a peer; null or empty for the others. A back-end's
-  // NetBackend::event_source is among Pc::event_sources; what else it needs
-  // served is the embedder's.
+  // NetBackend::event_source is among Pc::event_sources. What else is to be
+  // served, as a UringDisk here or a service of `vsock`, is the embedder's.
   std::vector<std::unique_ptr<BlockBackend>> disks = {};
   std::vector<PcNetBackends> nets = {};
 

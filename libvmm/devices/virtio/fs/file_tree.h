@@ -18,10 +18,10 @@
 namespace libvmm {
 
 // Files for a guest, behind FuseServer: HostDirectory has those of the host, an
-// embedder's own tree whatever it likes, from memory or computed. Only Lookup,
-// GetAttributes, Open, Read and the three for directories are needed for files
-// that can be read; what is left out answers ENOSYS or, where it would write,
-// EROFS.
+// embedder's own tree whatever it likes, from memory or computed. Those ten
+// functions without a default are enough for files that can be read. What is
+// left out answers EROFS where it would write, success where it would sync,
+// EINVAL for ReadLink, else ENOSYS.
 //
 // Nodes are files and directories, named by numbers of the tree's choice but
 // for the root, which is fuse::kRootNode. A node's number must stay until the

@@ -46,8 +46,8 @@ class TapNet final : public NetBackend, public EventSource {
   // headers. Otherwise as ErrnoStatus; messages name the interface.
   static absl::StatusOr<std::unique_ptr<TapNet>> Open(const Options& options);
 
-  // The same for `queues` queue pairs of a VirtioNet, 1 to 256, one back-end for
-  // each. More than one makes a multi-queue interface (IFF_MULTI_QUEUE); queues
+  // The same for `queues` queue pairs, 1 to 256 (a VirtioNet has up to 64), one
+  // back-end for each. More than one makes a multi-queue interface (IFF_MULTI_QUEUE); queues
   // that the driver does not use are detached, so that the kernel sends nothing
   // there.
   static absl::StatusOr<std::vector<std::unique_ptr<TapNet>>> OpenQueues(

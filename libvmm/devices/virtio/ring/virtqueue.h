@@ -39,15 +39,15 @@ namespace libvmm {
 // Ownership: refers to the memory. The ring's three areas are translated when it
 //     is made, and again by Refresh when the memory map changed since; they are
 //     touched until GuestMemory::Reclaim at most.
-// Errors: none; the guest's mistakes are values.
+// Errors: of Restore; the guest's mistakes are values.
 // Cost: no allocation, no lock, no system call. A chain of one descriptor,
 //     popped, pushed and published alone: see docs/performance.md.
 class Virtqueue {
  public:
-  // Nothing when the driver's ring cannot be: Config::size is not 1 to 32768
-  // (split: a power of two), an area is not aligned as the spec wants, not
-  // wholly memory that lies together in one region, or not writable where the
-  // device writes. `memory` must outlive the queue.
+  // Nothing when the driver's ring cannot be: VirtqueueConfig::size is not 1 to
+  // 32768 (split: a power of two), an area is not aligned as the spec wants,
+  // not wholly memory that lies together in one region, or not writable where
+  // the device writes. `memory` must outlive the queue.
   static std::optional<Virtqueue> Create(GuestMemory& memory,
                                          const VirtqueueConfig& config);
 

@@ -66,7 +66,7 @@ enum class VirtioDoorbell : uint8_t {
 //     at once.
 // Ownership: refers to device, memory, clock. The interrupts' sink is set by the
 //     transport and must outlive this or be unset.
-// Errors: of Create. The guest causes none.
+// Errors: of Create, Validate and Restore. The guest causes none.
 // Cost: a notification takes two atomic read-modify-writes beside the device's
 //     own work, one for entering the lane and one for leaving. Control
 //     registers take a lock. Reading any of the device's configuration reads
