@@ -28,6 +28,8 @@ constexpr size_t kPortSuffix = 11;
 constexpr uint64_t kMinCid = 3;
 constexpr uint64_t kMaxCid = 0xfffffffe;
 constexpr uint32_t kMaxQueues = 64;
+// Whose pages of 4 KiB the device can count (virtio 1.2, section 5.5.4).
+constexpr uint32_t kMaxBalloonMib = UINT32_MAX / 256;
 constexpr size_t kMaxPorts = 30;
 constexpr size_t kMaxPortName = 63;
 
@@ -110,6 +112,12 @@ absl::Status Validate(absl::string_view path, const PcShare& share) {
   return CheckName(absl::StrCat(path, ".tag"), share.tag, kMaxTagSize);
 }
 
+absl::Status Validate(const PcBalloon& balloon) {
+  if (balloon.target_mib <= kMaxBalloonMib) return absl::OkStatus();
+  return Wrong("virtio.balloon.target_mib is ", balloon.target_mib,
+               ", expected at most ", kMaxBalloonMib);
+}
+
 absl::Status Validate(const PcConsole& console) {
   if (console.ports.size() > kMaxPorts) {
     return Wrong("virtio.console.ports has ", console.ports.size(),
@@ -183,6 +191,9 @@ absl::Status ValidatePcVirtioConfig(const PcVirtioConfig& config) {
   LIBVMM_RETURN_IF_ERROR(ValidateEach("virtio.shares", config.shares));
   LIBVMM_RETURN_IF_ERROR(
       CheckDistinct("virtio.shares", config.shares, "tag", &PcShare::tag));
+  if (config.balloon.has_value()) {
+    LIBVMM_RETURN_IF_ERROR(Validate(*config.balloon));
+  }
   if (!config.console.has_value()) return absl::OkStatus();
   LIBVMM_RETURN_IF_ERROR(Validate(*config.console));
   return CheckDistinct("virtio.console.ports", config.console->ports, "name",

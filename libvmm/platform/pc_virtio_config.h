@@ -152,7 +152,7 @@ struct PcRng {
 
 // virtio-balloon.
 struct PcBalloon {
-  // MiB that the guest is asked to give up at the start.
+  // MiB that the guest is asked to give up at the start; at most 16777215.
   uint32_t target_mib = 0;
   PcVirtioPlug plug = {};
 };

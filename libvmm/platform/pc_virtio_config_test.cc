@@ -46,6 +46,9 @@ TEST(PcVirtioConfigTest, RefusalsNameTheField) {
            Refusal{"virtio.nets[0].mac is 'x', expected six bytes, as in "
                    "52:54:00:12:34:56",
                    {.nets = {{.mac = "x"}}}},
+           Refusal{"virtio.balloon.target_mib is 16777216, expected at most "
+                   "16777215",
+                   {.balloon = PcBalloon{.target_mib = 16777216}}},
            Refusal{"virtio.vsock.cid is 2, expected 3 to 4294967294",
                    {.vsock = PcVsock{.cid = 2}}},
            Refusal{"virtio.vsock.cid is 4294967295, expected 3 to 4294967294",

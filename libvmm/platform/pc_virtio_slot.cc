@@ -47,6 +47,10 @@ absl::StatusOr<std::unique_ptr<PcVirtioSlot>> PcVirtioSlot::Create(
   return slot;
 }
 
+PcVirtioSlot::~PcVirtioSlot() {
+  if (front_end_ != nullptr) front_end_->Reset();
+}
+
 absl::Status PcVirtioSlot::PlugIn(const PcVirtioWires& wires,
                                   const PcVirtioMmioPlace& place) {
   line_ = std::make_unique<EdgeLine>(

@@ -62,6 +62,9 @@ class PcVirtioSlot {
       VirtioDevice& device);
   PcVirtioSlot(const PcVirtioSlot&) = delete;
   PcVirtioSlot& operator=(const PcVirtioSlot&) = delete;
+  // Back-ends that complete on threads of their own are drained first, while
+  // what they interrupt through is there.
+  ~PcVirtioSlot();
 
   [[nodiscard]] const PcVirtioPlace& place() const { return place_; }
   [[nodiscard]] VirtioFrontEnd& front_end() { return *front_end_; }

@@ -258,11 +258,13 @@ ChainResult VirtioBalloon::TakeStatistics(const DescriptorChain& chain) {
 
 void VirtioBalloon::AskForStatistics() {
   const absl::Duration now = link_->clock().Monotonic();
+  // Before the interval itself: a change that comes in between is noted again.
+  const bool changed = interval_changed_.exchange(false);
   const int64_t nanoseconds = interval_;
   const absl::Duration interval = nanoseconds == kNever
                                       ? absl::InfiniteDuration()
                                       : absl::Nanoseconds(nanoseconds);
-  if (interval_changed_.exchange(false)) next_poll_ = now + interval;
+  if (changed) next_poll_ = now + interval;
   bool due = requested_.exchange(false);
   if (now >= next_poll_) {
     due = true;

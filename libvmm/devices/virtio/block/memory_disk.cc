@@ -72,10 +72,10 @@ BlockAnswer MemoryDisk::Submit(BlockRequest& request) {
       }
       break;
     case BlockOperation::kWriteZeroes:
-    case BlockOperation::kDiscard:
-      // Linux takes discarded blocks to have any content; zeroes tell less.
       std::memset(at, 0, request.size);
       break;
+    case BlockOperation::kDiscard:
+      // Any content will do. Zeroes would make memory of pages that are none.
     case BlockOperation::kFlush:
       break;
   }

@@ -34,6 +34,12 @@ TEST(MemoryDiskTest, TheEmbeddersBytesAreTheDisk) {
       requests.Run(
           {.operation = BlockOperation::kDiscard, .offset = 1024, .size = 512}),
       BlockAnswer::kOk);
+  // Zeroes would make memory of what is none.
+  EXPECT_TRUE(std::ranges::equal(std::span(bytes).subspan(1024, 512), data));
+  EXPECT_EQ(requests.Run({.operation = BlockOperation::kWriteZeroes,
+                          .offset = 1024,
+                          .size = 512}),
+            BlockAnswer::kOk);
   EXPECT_THAT(bytes, Each(std::byte{0}));
 }
 

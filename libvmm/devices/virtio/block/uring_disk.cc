@@ -277,6 +277,11 @@ UringDisk::Ring::Next UringDisk::Ring::OnResult(BlockRequest& request,
                                                 BlockAnswer& answer) {
   answer = BlockAnswer::kIoError;
   if (result == -EINTR || result == -EAGAIN) return Next::kBlocking;
+  // The thread that submitted it has ended, and its work with it; what Drain
+  // cancelled stays so.
+  if (!draining_ && (result == -ECANCELED || result == -EFAULT)) {
+    return Next::kBlocking;
+  }
   if (!IsTransfer(request)) {
     if (result >= 0) {
       answer = BlockAnswer::kOk;

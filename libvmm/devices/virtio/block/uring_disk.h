@@ -26,7 +26,8 @@ namespace libvmm {
 //
 // A transfer that the kernel does in part is queued again for the rest. What
 // the ring cannot take now (the kernel is short of memory, buffers that
-// O_DIRECT refuses) is done by blocking calls instead.
+// O_DIRECT refuses, a fallocate that the file system does not know) is done by
+// blocking calls instead, in Start or OnReady.
 //
 // Thread-safety: thread-safe; OnReady may run beside Submit.
 // Ownership: owns the file's descriptor, the ring and an eventfd. Destroyed

@@ -60,6 +60,8 @@ void ServeQueue(VirtioLink& link, uint16_t index, uint16_t lane,
     if (outcome == ChainResult::kLater) return;
     if (budget == 0) return link.Wake(lane);
     more = queue->EnableNotifications();
+    // So that a driver that only seems to add something keeps no thread.
+    if (more && --budget == 0) return link.Wake(lane);
   }
 }
 

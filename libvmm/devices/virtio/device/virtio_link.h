@@ -42,8 +42,10 @@ class VirtioLink {
   // (section 2.1). Nothing is served until the driver resets it.
   virtual void Fail() = 0;
 
-  // Serve(lane) is called once more, by this thread before this returns or by
-  // the one that is in it now. So it is called without locks that Serve takes.
+  // Serve(lane) is called once more: by this thread before this returns, or by
+  // the one that is in it now, or after some rounds of that by the lane's loop.
+  // So it is called without locks that Serve takes. Nothing happens before the
+  // end of Activate, behind which every lane is served, and in Reset.
   virtual void Wake(uint16_t lane) = 0;
 
   // Serve(lane) is called when the clock's Monotonic has reached `when`; each

@@ -13,9 +13,9 @@ size_t FileIdentity::Hash::operator()(const FileIdentity& id) const {
   // The multiplier of Fibonacci hashing, 2^64 by the golden ratio.
   constexpr uint64_t kMultiplier = 0x9e3779b97f4a7c15;
   uint64_t hash = 0;
-  for (const uint64_t part :
-       {id.device, id.inode, static_cast<uint64_t>(id.birth_seconds),
-        uint64_t{id.birth_nanoseconds}}) {
+  for (const uint64_t part : {id.device, id.inode, uint64_t{id.type},
+                              static_cast<uint64_t>(id.birth_seconds),
+                              uint64_t{id.birth_nanoseconds}}) {
     hash = (hash ^ part) * kMultiplier;
     hash ^= hash >> 32;
   }
@@ -25,7 +25,8 @@ size_t FileIdentity::Hash::operator()(const FileIdentity& id) const {
 FileIdentity IdentityOf(const struct statx& stat) {
   FileIdentity identity{
       .device = ::makedev(stat.stx_dev_major, stat.stx_dev_minor),
-      .inode = stat.stx_ino};
+      .inode = stat.stx_ino,
+      .type = uint32_t{stat.stx_mode} & S_IFMT};
   if ((stat.stx_mask & STATX_BTIME) != 0) {
     identity.birth_seconds = stat.stx_btime.tv_sec;
     identity.birth_nanoseconds = stat.stx_btime.tv_nsec;

@@ -16,6 +16,8 @@ namespace libvmm::internal {
 struct FileIdentity {
   uint64_t device = 0;
   uint64_t inode = 0;
+  // S_IFMT of its mode: of another type it is another file.
+  uint32_t type = 0;
   int64_t birth_seconds = 0;
   uint32_t birth_nanoseconds = 0;
 

@@ -368,7 +368,9 @@ int HostDirectory::SetAttributes(Node node, const Changes& changes,
   }
   if (changes.mode.has_value()) {
     if (pinned.type() == S_IFLNK) return EOPNOTSUPP;
-    const uint32_t mode = *changes.mode & kPermissions & ~kSetIds;
+    uint32_t mode = *changes.mode & kPermissions & ~kSetIds;
+    // A directory's says which group new files belong to: it stays.
+    if (pinned.type() == S_IFDIR) mode |= attributes.mode & S_ISGID;
     if (const int error = SetMode(pinned.fd(), mode)) return error;
   }
   if (changes.size.has_value()) {
@@ -410,6 +412,8 @@ int HostDirectory::EnterNew(const Step& step, uint32_t mode, Entry& entry) {
   }
   struct statx stat;
   if (const int error = StatFile(path.get(), stat)) return error;
+  // As a directory has it from the one above.
+  if (S_ISDIR(stat.stx_mode)) mode |= stat.stx_mode & S_ISGID;
   // This process's umask took more than the guest's.
   if ((stat.stx_mode & kPermissions) != mode && !S_ISLNK(stat.stx_mode)) {
     if (const int error = SetMode(path.get(), mode)) return error;

@@ -32,17 +32,19 @@ namespace libvmm {
 //
 // Confinement. A name is one step down, resolved by openat2(2) beneath the
 // directory's descriptor (RESOLVE_BENEATH, RESOLVE_NO_SYMLINKS,
-// RESOLVE_NO_MAGICLINKS, and RESOLVE_NO_XDEV unless cross_mounts). Symbolic links are read as
-// text and followed by the guest, never by the host. Whoever swaps directories
-// and links on the host meanwhile gets at most ESTALE. Devices, FIFOs and
-// sockets can be seen, and FIFOs and sockets made, but none is ever opened.
+// RESOLVE_NO_MAGICLINKS, and RESOLVE_NO_XDEV unless cross_mounts). Symbolic
+// links are read as text and followed by the guest, never by the host. Whoever
+// swaps directories and links on the host meanwhile gets at most ESTALE.
+// Devices, FIFOs and sockets can be seen, and FIFOs and sockets made, but none
+// is ever opened.
 // What the host itself moves out of the directory while a guest uses it stays
 // within the guest's reach until it has forgotten it.
 //
 // Owners. Files that the guest makes belong to this process, and changing
 // owners is EPERM. The guest sees the host's owners, or everything as
 // `shown_owner`'s. Guests do not set the set-user-ID and set-group-ID bits: they
-// are left out of new modes, and taken off a file before it is written.
+// are left out of new modes, and taken off a file before it is written; the
+// set-group-ID bit of directories stays as the host has it.
 // The mode that the guest asked for is set whatever this process's umask is.
 //
 // Thread-safety: thread-safe.
@@ -50,7 +52,8 @@ namespace libvmm {
 //     that the guest knows and max_handles of those it has open. Belongs to the
 //     process that made it: a child after fork makes its own.
 // Errors: Create's Status; ENFILE to the guest at a limit, ESTALE where the host
-//     changed a file behind its back.
+//     changed a file behind its back. A program with a limit on the size of its
+//     files (RLIMIT_FSIZE) ignores SIGXFSZ, else a guest's write ends it.
 // Cost: a few system calls for each operation, one for Read and Write; a lock
 //     for some instructions, and over an openat2 where a file's descriptor had
 //     been closed for want of room. Memory: up to 450 bytes for each node.
@@ -65,11 +68,14 @@ class HostDirectory final : public FileTree {
     std::string path = {};
     // All that would change anything is EROFS.
     bool read_only = false;
-    // Go into other file systems mounted below; else EXDEV.
+    // Go into other file systems mounted below; else EXDEV. The guest sees one
+    // file system: files of two of them may show the same number, and its
+    // sync(2) reaches the disk of the directory's own one only, fsync(2) every.
     bool cross_mounts = false;
     std::optional<Owner> shown_owner = std::nullopt;
-    // Files and directories that the guest may know at a time.
-    uint32_t max_nodes = 65536;
+    // Files and directories that the guest may know at a time. Linux forgets
+    // none before it is short of memory, and gets ENFILE beyond.
+    uint32_t max_nodes = 262144;
     // Of those, how many are kept open; at least 64 more than max_handles.
     uint32_t max_open_nodes = 512;
     // Files and directories that the guest may have open at a time.

@@ -856,6 +856,30 @@ TEST_F(HostDirectoryTest, SetIdBitsAreNotMade) {
   }
 }
 
+// Of a directory the bit says which group new files belong to.
+TEST_F(HostDirectoryTest, TheHostsSetGroupIdOfDirectoriesStays) {
+  const auto tree = Share();
+  FileTree::Entry entry;
+  ASSERT_EQ(tree->MakeDirectory({kRootNode, "team"}, {.mode = 0755}, entry), 0);
+  ASSERT_EQ(::chmod(share.Path("team").c_str(), 02775), 0);
+  FileTree::Entry below;
+  ASSERT_EQ(tree->MakeDirectory({entry.node, "below"}, {.mode = 0750}, below),
+            0);
+  EXPECT_EQ(below.attributes.mode & 07777, 02750u);
+  EXPECT_EQ(ModeOnHost("team/below"), 02750u);
+  fuse::Attributes attributes;
+  EXPECT_EQ(tree->SetAttributes(below.node, {.mode = 0711}, attributes), 0);
+  EXPECT_EQ(ModeOnHost("team/below"), 02711u);
+  EXPECT_EQ(tree->SetAttributes(below.node, {.mode = 04711}, attributes), 0);
+  EXPECT_EQ(ModeOnHost("team/below"), 02711u);
+  // A file there has the group, not the bit.
+  FileTree::Handle handle = 0;
+  ASSERT_EQ(
+      tree->Create({entry.node, "f"}, {.mode = 02755}, O_RDWR, below, handle),
+      0);
+  EXPECT_EQ(ModeOnHost("team/f"), 0755u);
+}
+
 TEST_F(HostDirectoryTest, SetIdBitsAreGoneBeforeAFileIsWritten) {
   const auto tree = Share();
   const struct {

@@ -175,7 +175,7 @@ void VirtioInput::Reset() {
   subselect_ = 0;
   MutexLock lock(mutex_);
   active_ = false;
-  refused_ = false;
+  // Not refused_: who was told to wait for room is told when a driver is back.
   first_ = 0;
   count_ = 0;
 }

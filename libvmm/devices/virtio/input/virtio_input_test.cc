@@ -133,6 +133,17 @@ TEST_P(VirtioInputTest, FrameThatDoesNotFitIsRefusedWhole) {
                                       "0:0=0", "1:30=0", "0:0=0"));
 }
 
+TEST_P(VirtioInputTest, RoomThatWasPromisedComesWithTheNextDriver) {
+  Make({.profile = InputProfile::Keyboard(), .capacity = 5});
+  EXPECT_EQ(Send({kDown, kUp}), SendResult::kTaken);
+  EXPECT_EQ(Send({kDown, kUp}), SendResult::kFull);
+  link_->Reset();
+  EXPECT_EQ(Send({kDown}), SendResult::kNoDriver);
+  EXPECT_EQ(rooms_, 0);
+  ASSERT_TRUE(link_->Activate());
+  EXPECT_EQ(rooms_, 1);
+}
+
 TEST_P(VirtioInputTest, FramesThatCannotBeAreInvalid) {
   Make({.profile = InputProfile::Keyboard(), .capacity = 3});
   Provide(8);

@@ -15,7 +15,9 @@ namespace libvmm {
 // moment that the caller waits for in its own way.
 //
 // What costs more than the bucket holds passes when the bucket is full, and
-// leaves it in debt: the rate holds over time, and nothing waits for ever.
+// leaves it in debt: the rate holds over time, and nothing waits for ever. Of
+// several that take from one bucket, those with small costs can hold up one that
+// waits until it is nearly full.
 //
 // Thread-safety: thread-compatible.
 // Errors: of Create. Times that go back count as standing still.

@@ -294,8 +294,7 @@ void VirtioFrontEnd::HandOver(Lane& lane) {
 int64_t VirtioFrontEnd::NextMoment() const {
   int64_t next = kNever;
   for (const std::unique_ptr<Lane>& lane : lanes_) {
-    next = std::min({next, lane->deadline.load(std::memory_order_acquire),
-                     lane->left_over.load(std::memory_order_acquire)});
+    next = std::min({next, lane->deadline.load(), lane->left_over.load()});
   }
   return next;
 }
@@ -307,18 +306,27 @@ absl::Duration VirtioFrontEnd::NextDeadline() const {
 
 void VirtioFrontEnd::MoveDeadline(std::atomic<int64_t>& deadline,
                                   int64_t when) {
-  const bool earlier = when < NextMoment();
-  deadline.store(when, std::memory_order_release);
-  if (earlier && deadline_moved_ != nullptr) deadline_moved_();
+  // First the store, then the look at the others, all sequentially consistent:
+  // a loop that takes another one's deadline meanwhile is seen here to have
+  // none, or sees this one when it asks for the next.
+  const int64_t before = deadline.exchange(when);
+  if (when < before && when <= NextMoment() && deadline_moved_ != nullptr) {
+    deadline_moved_();
+  }
 }
 
 void VirtioFrontEnd::OnDeadline() {
   const int64_t now = absl::ToInt64Nanoseconds(clock_.Monotonic());
-  for (const std::unique_ptr<Lane>& lane : lanes_) {
+  // Each time from another one on, since lanes that wait for a limit that they
+  // share are due at the same moment, and the first takes what there is.
+  const size_t count = lanes_.size();
+  const size_t first = first_due_.fetch_add(1, std::memory_order_relaxed);
+  for (size_t i = 0; i < count; ++i) {
+    const std::unique_ptr<Lane>& lane = lanes_[(first + i) % count];
     bool due = false;
     for (std::atomic<int64_t>* const deadline :
          {&lane->deadline, &lane->left_over}) {
-      int64_t when = deadline->load(std::memory_order_acquire);
+      int64_t when = deadline->load();
       // Where it was moved meanwhile the new one counts, and comes.
       if (when <= now && deadline->compare_exchange_strong(when, kNever)) {
         due = true;

@@ -129,7 +129,10 @@ class VirtioFrontEnd final : public TimedDevice {
 
   // What the driver has set up and how far its rings have got. No thread is in
   // this object or the device meanwhile, and chains that the device has taken
-  // and not given back are not in it: let its back-end finish them first.
+  // and not given back are not in it: let its back-end finish them first. What a
+  // device itself knows is not in it either; a balloon with statistics keeps a
+  // chain as long as nobody asks for them, and a console forgets which ports
+  // are open.
   [[nodiscard]] VirtioFrontEndState Save();
 
   // kInvalidArgument names what in `state` cannot be for this device and these
@@ -255,6 +258,8 @@ class VirtioFrontEnd final : public TimedDevice {
   // All that can be negotiated.
   uint64_t offered_ = 0;
   absl::AnyInvocable<void()> deadline_moved_;
+  // Modulo the number of lanes: where OnDeadline starts.
+  std::atomic<size_t> first_due_ = 0;
   std::unique_ptr<Link> link_;
   std::vector<std::unique_ptr<Lane>> lanes_;
   // Of each queue.

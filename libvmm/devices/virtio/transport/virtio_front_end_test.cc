@@ -3,6 +3,7 @@
 
 #include <poll.h>
 
+#include <algorithm>
 #include <array>
 #include <atomic>
 #include <cstddef>
@@ -21,6 +22,7 @@
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 #include "libvmm/base/address.h"
+#include "libvmm/base/event_fd.h"
 #include "libvmm/base/manual_clock.h"
 #include "libvmm/devices/virtio/device/virtio_device.h"
 #include "libvmm/devices/virtio/device/virtio_features.h"
@@ -30,6 +32,7 @@
 #include "libvmm/memory/guest_memory.h"
 #include "libvmm/memory/memory_region.h"
 #include "libvmm/testing/fake_virtio_device.h"
+#include "libvmm/testing/repetitions.h"
 #include "libvmm/testing/status_matchers.h"
 #include "libvmm/testing/virtqueue_driver.h"
 
@@ -826,6 +829,74 @@ TEST_F(DeadlineTest, IsToldWhenItBecomesEarlier) {
   EXPECT_EQ(machine_.deadline_moves, moves + 1);
   link_->SetDeadline(1, absl::Milliseconds(4));
   EXPECT_EQ(machine_.deadline_moves, moves + 2);
+}
+
+// As lanes do that take from one limit: the first of those that are due gets
+// what there is.
+TEST(VirtioFrontEndTest, LanesThatAreDueTogetherComeFirstInTurn) {
+  VirtioLink* link = nullptr;
+  std::vector<uint16_t> first;
+  bool recording = false;
+  Machine machine({.traits = {.queues = {{.max_size = 64}}, .lanes = 3},
+                   .on_activate = [&](VirtioLink& active) { link = &active; },
+                   .on_serve =
+                       [&](VirtioLink&, uint16_t lane) {
+                         if (std::exchange(recording, false)) {
+                           first.push_back(lane);
+                         }
+                       }});
+  machine.StartQueue();
+  for (int round = 0; round < 6; ++round) {
+    for (uint16_t lane = 0; lane < 3; ++lane) {
+      link->SetDeadline(lane, machine.clock.Monotonic());
+    }
+    recording = true;
+    machine.front_end->OnDeadline();
+  }
+  std::ranges::sort(first);
+  EXPECT_THAT(first, ElementsAre(0, 0, 1, 1, 2, 2));
+}
+
+// One loop, which sleeps until it is told, and a thread for each lane that
+// waits for its deadline: were one forgotten, the test would stand still.
+TEST(VirtioFrontEndTest, NoDeadlineIsForgottenWhileAnotherIsTaken) {
+  constexpr uint16_t kLanes = 16;
+  VirtioLink* link = nullptr;
+  const EventFd moved = *EventFd::Create();
+  FakeVirtioDevice device(
+      {.traits = {.queues = {{.max_size = 64}}, .lanes = kLanes},
+       .on_activate = [&](VirtioLink& active) { link = &active; }});
+  const auto memory = MakeMemory();
+  ManualClock clock;
+  const auto front_end = *VirtioFrontEnd::Create(
+      device, *memory, clock, {.deadline_moved = [&] { moved.Signal(); }});
+  VirtqueueDriver driver(*memory, kRing, {});
+  Start(*front_end, driver.config());
+  std::atomic<bool> stop = false;
+  std::thread loop([&] {
+    while (!stop) {
+      if (front_end->NextDeadline() == absl::InfiniteDuration()) {
+        pollfd entry{.fd = moved.fd(), .events = POLLIN, .revents = 0};
+        ::poll(&entry, 1, -1);
+        (void)moved.Drain();
+      }
+      front_end->OnDeadline();
+    }
+  });
+  std::vector<std::thread> lanes;
+  for (uint16_t lane = 0; lane < kLanes; ++lane) {
+    lanes.emplace_back([&, lane] {
+      for (int i = 0; i < Repetitions(20000); ++i) {
+        const int before = device.serves(lane);
+        link->SetDeadline(lane, clock.Monotonic());
+        while (device.serves(lane) == before) std::this_thread::yield();
+      }
+    });
+  }
+  for (std::thread& lane : lanes) lane.join();
+  stop = true;
+  moved.Signal();
+  loop.join();
 }
 
 TEST_F(DeadlineTest, IsNeverTooEarly) {

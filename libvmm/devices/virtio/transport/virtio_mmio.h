@@ -30,7 +30,8 @@ namespace libvmm {
 // Thread-safety: thread-safe. `interrupt` runs on the thread that has something
 //     to tell, several at once.
 // Ownership: owns the callback; refers to the front end, whose interrupts it
-//     is; leaves it when destroyed.
+//     is; leaves it when destroyed. Where a back-end completes on threads of its
+//     own, VirtioFrontEnd::Reset comes first: it waits for them.
 // Errors: of Restore only.
 // Cost: an access is that of the front end. An interrupt is an atomic OR and
 //     the callback.

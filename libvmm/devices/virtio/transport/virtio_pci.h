@@ -37,7 +37,9 @@ namespace libvmm {
 //
 // Thread-safety: thread-safe. Callbacks as those of PciFunction and Msix.
 // Ownership: owns the function; refers to the front end, whose interrupts it
-//     is; leaves it when destroyed. Outlives its PciAttachment.
+//     is; leaves it when destroyed. Outlives its PciAttachment. Where a back-end
+//     completes on threads of its own, VirtioFrontEnd::Reset comes first: it
+//     waits for them.
 // Errors: of Create and Restore.
 // Cost: a notification is one access of the BAR and what
 //     VirtioFrontEnd::Notify costs; with MSI-X an interrupt is Msix::Trigger.

@@ -842,14 +842,20 @@ uint64_t VirtioVsock::guest_cid() const { return engine_->guest_cid(); }
 
 uint32_t VirtioVsock::connections() const { return engine_->pool().claimed(); }
 
+namespace {
+
+absl::Status NoDriver(uint32_t guest_port) {
+  return absl::UnavailableError(
+      absl::StrCat("connection to guest port ", guest_port,
+                   ": the guest's vsock driver is not ready"));
+}
+
+}  // namespace
+
 absl::StatusOr<VsockStream> VirtioVsock::Connect(
     uint32_t guest_port, absl::AnyInvocable<void()> ready) {
   VsockPool& pool = engine_->pool();
-  if (!pool.link_slot().has_link()) {
-    return absl::UnavailableError(
-        absl::StrCat("connection to guest port ", guest_port,
-                     ": the guest's vsock driver is not ready"));
-  }
+  if (!pool.link_slot().has_link()) return NoDriver(guest_port);
   VsockSlot* const slot = pool.Claim(guest_port, /*outgoing=*/true);
   if (slot == nullptr) {
     return absl::ResourceExhaustedError(
@@ -862,6 +868,8 @@ absl::StatusOr<VsockStream> VirtioVsock::Connect(
   // The slot is the device's, too, from here on.
   slot->wanted.fetch_or(kWantConnect);
   pool.Touch(*slot);
+  // A reset that came in between has not seen it, and nobody would tell.
+  if (!pool.link_slot().has_link()) return NoDriver(guest_port);
   return stream;
 }
 
