@@ -35,6 +35,8 @@ namespace {
 
 absl::StatusOr<UniqueFd> TakeSignals() {
   signal(SIGPIPE, SIG_IGN);
+  // A guest that writes beyond this process's limit for files gets an error.
+  signal(SIGXFSZ, SIG_IGN);
   sigset_t set;
   sigemptyset(&set);
   for (int signal : {SIGINT, SIGTERM, SIGHUP}) sigaddset(&set, signal);
