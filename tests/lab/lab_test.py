@@ -138,6 +138,20 @@ class ReportTest(unittest.TestCase):
         self.assertIn("took the machine down", sheet.results[1].failure)
         self.assertEqual(out.getvalue().count("== "), 3)
 
+    def test_a_machine_that_only_stands_still_is_tried_once_more(self):
+        sheet = report.Report([job("one"), job("two")], out=io.StringIO())
+        for number in (0, 1):
+            sheet.start(number)
+            self.assertEqual(sheet.lost("still", silent=True), [number])
+            self.assertFalse(sheet.results[number].ended)
+            sheet.start(number)
+            if number == 0:
+                sheet.end(number, "exit 0 5")
+            else:
+                self.assertEqual(sheet.lost("still", silent=True), [])
+        self.assertIsNone(sheet.results[0].failure)
+        self.assertIn("took the machine down", sheet.results[1].failure)
+
     def test_nothing_run_is_a_failure(self):
         self.assertEqual(stock_kvm_lab.summary([]), 1)
 

@@ -18,7 +18,14 @@ SILENT_SECONDS = 60
 
 
 class Lost(Exception):
-    """The machine ended, or stopped answering, before its list was done."""
+    """The machine went down before its programs ended.
+
+    `silent`: its processor stands still, as far as can be seen; no panic, no end.
+    """
+
+    def __init__(self, text, silent=False):
+        super().__init__(text)
+        self.silent = silent
 
 
 def command(kernel, initramfs, memory, cpus, console, extra, counted=False):
@@ -81,7 +88,8 @@ def run(kernel, initramfs, work, memory, cpus, say, counted=False):
             yield from _frames(qemu, listener)
         except Lost as lost:
             raise Lost(f"{lost}\n{_end_of(console)}\n"
-                       f"{_processors(os.path.join(work, 'monitor'))}") from None
+                       f"{_processors(os.path.join(work, 'monitor'))}",
+                       lost.silent) from None
         finally:
             for line in _lines_of(console):
                 if line.startswith("lab: "):
@@ -109,7 +117,7 @@ def _frames(qemu, listener):
                 # A longer second is that of a host which stood still.
                 left -= min(time.monotonic() - begin, 1)
                 if left <= 0:
-                    raise Lost("the machine does not answer any more")
+                    raise Lost("the machine does not answer any more", silent=True)
                 continue
             data = stream.recv(1 << 20)
             if not data:

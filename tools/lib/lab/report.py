@@ -75,6 +75,7 @@ class Report:
     def __init__(self, jobs, out=None):
         self.results = [Result(job.name) for job in jobs]
         self._out = out or sys.stdout
+        self._stood_still = set()  # Jobs that a machine stood still with.
         self._queue = []  # Jobs that started and are not printed to their end.
         self._printed = {}  # job -> bytes of its output printed so far
 
@@ -94,15 +95,18 @@ class Report:
         self.results[number].end(text)
         self._print()
 
-    def lost(self, text):
+    def lost(self, text, silent=False):
         """The machine went down. Of several jobs that were running with it, one can
-        have done it: returns them, to be run again one by one. A single one has."""
+        have done it: returns them, to be run again one by one. A single one has,
+        unless the machine only stands still (`silent`): that the emulation does by
+        itself once in some hours, so a single one runs again, too, the first time."""
         running = [n for n in self._queue if not self.results[n].ended]
-        if len(running) == 1:
+        if len(running) == 1 and not (silent and running[0] not in self._stood_still):
             self.results[running[0]].lost(text)
+            running = []
         self._print()
-        if len(running) < 2:
-            return []
+        if silent and len(running) == 1:
+            self._stood_still.add(running[0])
         for number in running:
             name = self.results[number].name
             self._out.write(f"-- {name} went down with the machine, or took it down; "

@@ -81,7 +81,7 @@ def run(packages, tools, jobs, report, say, data=(), parallel=2, memory=3072, cp
                     elif kind == machine.END:
                         report.end(left[index], content.decode())
             except machine.Lost as lost:
-                for number in report.lost(str(lost)):
+                for number in report.lost(str(lost), lost.silent):
                     jobs[number].exclusive = True
                     started.remove(number)
                     again = True
