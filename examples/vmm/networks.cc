@@ -13,6 +13,7 @@
 #include <climits>
 #include <cstring>
 #include <memory>
+#include <optional>
 #include <utility>
 #include <variant>
 #include <vector>
@@ -117,21 +118,26 @@ absl::StatusOr<UniqueFd> StartUserNet() {
   return ours;
 }
 
+// In sockets_; nothing for a network that has no socket there.
+std::optional<std::string> NameOf(const PcNetPeer& peer) {
+  if (std::holds_alternative<PcUserNet>(peer)) return kUser;
+  const auto* const pair = std::get_if<PcPairNet>(&peer);
+  if (pair == nullptr) return std::nullopt;
+  return pair->name;
+}
+
 // What sockets_ is to have.
 absl::StatusOr<std::vector<std::string>> Names(const PcVirtioConfig& config) {
   std::vector<std::string> names;
   for (const PcNet& net : config.nets) {
-    const auto* const pair = std::get_if<PcPairNet>(&net.peer);
-    if (pair == nullptr && !std::holds_alternative<PcUserNet>(net.peer)) {
-      continue;
-    }
-    std::string name = pair == nullptr ? kUser : pair->name;
-    if (std::ranges::find(names, name) != names.end()) {
+    std::optional<std::string> name = NameOf(net.peer);
+    if (!name.has_value()) continue;
+    if (std::ranges::find(names, *name) != names.end()) {
       return absl::InvalidArgumentError(
-          absl::StrCat("--net ", pair == nullptr ? "user" : "pair=", name,
+          absl::StrCat("--net ", *name == kUser ? "user" : "pair=", *name,
                        " comes twice: a machine has one end of it"));
     }
-    names.push_back(std::move(name));
+    names.push_back(*std::move(name));
   }
   return names;
 }
@@ -157,8 +163,7 @@ absl::StatusOr<PcNetBackends> Networks::Open(const PcNet& net,
     return absl::InvalidArgumentError(absl::StrCat(
         "queues is ", net.queues, ", expected 1 for a network of this kind"));
   }
-  const auto* const pair = std::get_if<PcPairNet>(&net.peer);
-  const UniqueFd& socket = sockets_[pair == nullptr ? kUser : pair->name];
+  const UniqueFd& socket = sockets_[NameOf(net.peer).value_or(kUser)];
   LIBVMM_ASSIGN_OR_RETURN(UniqueFd ours, socket.Duplicate());
   LIBVMM_ASSIGN_OR_RETURN(std::unique_ptr<StreamNet> stream,
                           StreamNet::Adopt(std::move(ours)));

@@ -59,7 +59,7 @@ struct PcVirtioPlace {
 // The device's place in a PcConfig, as "virtio.disks[1]" or "virtio.rng".
 std::string PcVirtioPath(const PcVirtioPlace& place);
 
-// A place for each device of `config`, a function of its arguments, in the order of PcVirtioKind: on PCI the
+// A place for each device of `config`, in the order of PcVirtioKind: on PCI the
 // devices 1, 2 and so on; the windows and lines of MMIO from the first on.
 // kInvalidArgument names the device that there is no place for.
 absl::StatusOr<std::vector<PcVirtioPlace>> PlacePcVirtio(

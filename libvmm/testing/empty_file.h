@@ -25,6 +25,13 @@ inline UniqueFd EmptyFile(uint64_t size) {
   return fd;
 }
 
+// Whether the file system that `file` is on has O_DIRECT, which stays off.
+inline bool HasDirectTransfers(const UniqueFd& file) {
+  const int flags = ::fcntl(file.get(), F_GETFL);
+  if (::fcntl(file.get(), F_SETFL, flags | O_DIRECT) != 0) return false;
+  return ::fcntl(file.get(), F_SETFL, flags) == 0;
+}
+
 }  // namespace libvmm::testing
 
 #endif  // LIBVMM_TESTING_EMPTY_FILE_H_

@@ -19,10 +19,10 @@ LIMIT_SECONDS = 1500
 # stands still (tests/lab/README.md) takes few of them with it.
 PARTS = 9
 MODULES = ("evdev", "virtio_balloon", "virtio_blk", "virtio_console",
-           "virtio_input", "virtio_mmio", "virtio_net", "virtio_pci", "virtio-rng", "virtiofs",
-           "vmw_vsock_virtio_transport")
-GUEST_SCRIPTS = ("balloon_wait", "console_say", "input_work", "net_up", "rebind", "rng_read",
-                 "root_work", "share_work", "sync_checker", "sync_writer")
+           "virtio_input", "virtio_mmio", "virtio_net", "virtio_pci", "virtio-rng",
+           "virtiofs", "vmw_vsock_virtio_transport")
+GUEST_SCRIPTS = ("balloon_wait", "console_say", "input_work", "net_up", "rebind",
+                 "rng_read", "root_work", "share_work", "sync_checker", "sync_writer")
 # Beside what this repository makes.
 HOST_PROGRAMS = ("e2fsck", "mke2fs")
 

@@ -101,12 +101,13 @@ class Report:
         unless the machine only stands still (`silent`): that the emulation does by
         itself once in some hours, so a single one runs again, too, the first time."""
         running = [n for n in self._queue if not self.results[n].ended]
-        if len(running) == 1 and not (silent and running[0] not in self._stood_still):
-            self.results[running[0]].lost(text)
-            running = []
+        if len(running) == 1:
+            if silent and running[0] not in self._stood_still:
+                self._stood_still.add(running[0])
+            else:
+                self.results[running[0]].lost(text)
+                running = []
         self._print()
-        if silent and len(running) == 1:
-            self._stood_still.add(running[0])
         for number in running:
             name = self.results[number].name
             self._out.write(f"-- {name} went down with the machine, or took it down; "

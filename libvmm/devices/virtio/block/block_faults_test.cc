@@ -46,7 +46,7 @@ UniqueFd EmptyFile() {
 }
 
 TEST(BlockFaultsTest, FileDiskCreate) {
-  if (!FileDisk::Create(EmptyFile(), {.cache = DiskCache::kNone}).ok()) {
+  if (!testing::HasDirectTransfers(EmptyFile())) {
     GTEST_SKIP() << "the file system has no O_DIRECT";
   }
   Check(FaultScenario("FileDisk::Create, O_DIRECT")

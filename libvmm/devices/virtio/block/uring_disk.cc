@@ -80,9 +80,6 @@ class UringDisk::Ring {
 
  private:
   enum class Next : uint8_t { kFinished, kQueued, kBlocking };
-  // Who goes through the ring. kStart does nothing when nothing is to start,
-  // and only kDrain does anything while the ring is drained.
-  enum class Caller : uint8_t { kStart, kLoop, kDrain };
 
   // Requests that left the ring, to be told about without the lock.
   struct Batch {
@@ -108,8 +105,9 @@ class UringDisk::Ring {
   // answer when that is kFinished.
   Next OnResult(BlockRequest& request, int result, BlockAnswer& answer)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
-  // One submission and one batch of completions. True when there is more.
-  bool Turn(Caller caller);
+  // One submission and one batch of completions, unless the ring is drained and
+  // this is not Drain. True when there is more.
+  bool Turn(bool draining);
   // Turns until there is nothing more, as many as a full ring can take.
   void GoOn();
   void SubmitUnstarted() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
@@ -269,7 +267,11 @@ void UringDisk::Ring::SetSignals(bool on) {
 }
 
 void UringDisk::Ring::Start() {
-  if (Turn(Caller::kStart)) GoOn();
+  {
+    const MutexLock lock(mutex_);
+    if (unstarted_.empty()) return;
+  }
+  GoOn();
 }
 
 UringDisk::Ring::Next UringDisk::Ring::OnResult(BlockRequest& request,
@@ -327,13 +329,12 @@ void UringDisk::Ring::Fetch(Batch& batch) {
   ::io_uring_cq_advance(&ring_, count);
 }
 
-bool UringDisk::Ring::Turn(Caller caller) {
+bool UringDisk::Ring::Turn(bool draining) {
   Batch batch;
   bool more = false;
   {
     const MutexLock lock(mutex_);
-    if (draining_ != (caller == Caller::kDrain)) return false;
-    if (caller == Caller::kStart && unstarted_.empty()) return false;
+    if (draining_ != draining) return false;
     // What the page cache has is complete when the call returns: no loop need
     // wake for it.
     SetSignals(false);
@@ -377,7 +378,7 @@ void UringDisk::Ring::Tell(std::span<const BlockCompletion> completions) {
 
 void UringDisk::Ring::GoOn() {
   for (uint32_t turns = entries_ / kBatch + 2; turns > 0; --turns) {
-    if (!Turn(Caller::kLoop)) return;
+    if (!Turn(/*draining=*/false)) return;
   }
   // Requests of other threads came meanwhile. The loop's turn.
   ready_.Signal();
@@ -406,7 +407,7 @@ void UringDisk::Ring::Drain() {
     }
   }
   while (true) {
-    while (Turn(Caller::kDrain)) {
+    while (Turn(/*draining=*/true)) {
     }
     {
       const MutexLock lock(mutex_);

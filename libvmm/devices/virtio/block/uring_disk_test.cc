@@ -46,6 +46,8 @@ struct Kernel {
   bool interrupt_submit = false;
   // The next look at the completions comes just before the first of them.
   bool look_too_early = false;
+  // Completions that were there when the last submission returned.
+  unsigned done_at_once = 0;
   // Called with each result of a request, which it may change.
   std::function<void(BlockRequest& request, int& result)> on_result;
   // Of each submission, the opcodes and flags of its requests.
@@ -92,7 +94,9 @@ int __wrap_io_uring_submit(io_uring* ring) {
   kernel->submissions.push_back(operations);
   if (std::exchange(kernel->interrupt_submit, false)) return -EINTR;
   if (kernel->submit_error != 0) return -kernel->submit_error;
-  return __real_io_uring_submit(ring);
+  const int taken = __real_io_uring_submit(ring);
+  kernel->done_at_once = ::io_uring_cq_ready(ring);
+  return taken;
 }
 unsigned __real_io_uring_peek_batch_cqe(io_uring* ring, io_uring_cqe** cqes,
                                         unsigned count);
@@ -234,7 +238,7 @@ TEST_F(UringDiskTest, WhatThePageCacheHasIsToldInsideStartAndWakesNoLoop) {
   for (int round = 0; round < 10; ++round) {
     const auto& entry = requests_->Submit({.size = 4096});
     disk_->Start();
-    if (requests_->Answer(entry) == BlockAnswer::kPending) {
+    if (kernel_.done_at_once == 0) {
       GTEST_SKIP() << "this kernel does not read this file at once";
     }
     EXPECT_EQ(requests_->Answer(entry), BlockAnswer::kOk);

@@ -47,9 +47,9 @@ class TapNet final : public NetBackend, public EventSource {
   static absl::StatusOr<std::unique_ptr<TapNet>> Open(const Options& options);
 
   // The same for `queues` queue pairs, 1 to 256 (a VirtioNet has up to 64), one
-  // back-end for each. More than one makes a multi-queue interface (IFF_MULTI_QUEUE); queues
-  // that the driver does not use are detached, so that the kernel sends nothing
-  // there.
+  // back-end for each. More than one makes a multi-queue interface
+  // (IFF_MULTI_QUEUE); queues that the driver does not use are detached, so that
+  // the kernel sends nothing there.
   static absl::StatusOr<std::vector<std::unique_ptr<TapNet>>> OpenQueues(
       const Options& options, uint16_t queues);
 
